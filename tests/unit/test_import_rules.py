@@ -1,4 +1,4 @@
-"""Each contract of .importlinter can break: one with a misspelt module would guard nothing, and stay green."""
+"""Each contract of .importlinter can break: with a misspelt module it would guard nothing, and stay green."""
 
 import re
 import subprocess
