@@ -1,6 +1,5 @@
 """The repository as a stranger meets it: commands and links that documents name, and the checker of locks."""
 
-import importlib.util
 import re
 import subprocess
 from pathlib import Path
@@ -16,16 +15,6 @@ def tracked(pattern: str) -> list[Path]:
         ["git", "ls-files", pattern], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.splitlines()
     return [ROOT / path for path in listed if not path.startswith("third_party/")]
-
-
-@pytest.fixture(scope="module")
-def checker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("check_repository", ROOT / ".ci" / "check_repository.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_make_verbs_in_the_documents_exist() -> None:
@@ -86,8 +75,8 @@ OPS = (
 LOCKS = {"dev": OPS, "ops": OPS, "auth": SERVICE, "checkin": SERVICE, "reporting": SERVICE}
 
 
-def test_locks_that_fit_are_found_good(checker: ModuleType) -> None:
-    assert checker.lock_findings(PYPROJECT, LOCKS) == []
+def test_locks_that_fit_are_found_good(repository_checker: ModuleType) -> None:
+    assert repository_checker.lock_findings(PYPROJECT, LOCKS) == []
 
 
 @pytest.mark.parametrize(
@@ -104,18 +93,25 @@ def test_locks_that_fit_are_found_good(checker: ModuleType) -> None:
         ({"ops": SERVICE}, "typer is not 3.0"),
     ],
 )
-def test_a_lock_that_does_not_fit_is_named(checker: ModuleType, locks: dict[str, str], finding: str) -> None:
-    findings = checker.lock_findings(PYPROJECT, LOCKS | locks)
+def test_a_lock_that_does_not_fit_is_named(
+    repository_checker: ModuleType, locks: dict[str, str], finding: str
+) -> None:
+    findings = repository_checker.lock_findings(PYPROJECT, LOCKS | locks)
     assert any(finding in line for line in findings), findings
 
 
-def test_open_versions_and_a_torn_release_train_are_named(checker: ModuleType) -> None:
-    loose = checker.lock_findings(PYPROJECT.replace("typer==3.0", "typer>=3.0"), LOCKS)
+def test_open_versions_and_a_torn_release_train_are_named(repository_checker: ModuleType) -> None:
+    loose = repository_checker.lock_findings(PYPROJECT.replace("typer==3.0", "typer>=3.0"), LOCKS)
     assert any("'typer>=3.0' is not pinned exactly" in line for line in loose)
     torn = OPS + "grpcio-status==1.3 \\\n    --hash=sha256:ee\n    # via grpcio\n"
-    assert any("release train" in line for line in checker.lock_findings(PYPROJECT, LOCKS | {"dev": torn}))
+    assert any(
+        "release train" in line for line in repository_checker.lock_findings(PYPROJECT, LOCKS | {"dev": torn})
+    )
 
 
-def test_a_module_past_the_limit_is_named(checker: ModuleType) -> None:
-    modules = {"long.py": "x\n" * (checker.LONGEST_MODULE + 1), "short.py": "x\n" * checker.LONGEST_MODULE}
-    assert [line.split(":")[0] for line in checker.length_findings(modules)] == ["long.py"]
+def test_a_module_past_the_limit_is_named(repository_checker: ModuleType) -> None:
+    modules = {
+        "long.py": "x\n" * (repository_checker.LONGEST_MODULE + 1),
+        "short.py": "x\n" * repository_checker.LONGEST_MODULE,
+    }
+    assert [line.split(":")[0] for line in repository_checker.length_findings(modules)] == ["long.py"]
