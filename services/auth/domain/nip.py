@@ -79,7 +79,8 @@ def tidy_nip(text: str) -> str:
 
     Full-width digits become ASCII. Letters stay, so that `parse_nip` can name them. Idempotent.
     """
-    return _SEPARATORS.sub("", unicodedata.normalize("NFKC", text))
+    # Composed again, as what a separator kept apart may now compose.
+    return unicodedata.normalize("NFKC", _SEPARATORS.sub("", unicodedata.normalize("NFKC", text)))
 
 
 def parse_nip(text: str, *, month_required: bool) -> Nip:

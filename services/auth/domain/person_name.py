@@ -41,7 +41,7 @@ def clean_name(text: str) -> str:
     """
     tidy = tidy_text(text).translate(_QUOTES)
     # A leading apostrophe is how spreadsheets mark text; no Indonesian name begins with one.
-    tidy = tidy.lstrip("' ")
+    tidy = tidy.lstrip("' ,")
     parts = [part for part in (re.sub(r"\s*\.", ".", part).strip() for part in tidy.split(",")) if part]
     if not parts:
         return ""
@@ -82,7 +82,7 @@ def _recased(word: str) -> str:
         return "dr." if word == "dr." else _with_case_of(word, _BEFORE[key])
     if "." in word and key in _AFTER:
         return _with_case_of(word, _AFTER[key])
-    return re.sub(r"[^\W\d_]+('[^\W\d_]+)*", lambda found: found[0][:1].upper() + found[0][1:].lower(), word)
+    return re.sub(r"[^\W\d_]+('[^\W\d_]+)*", lambda found: _capital(found[0][0]) + found[0][1:].lower(), word)
 
 
 def _degrees(text: str) -> str:
@@ -96,8 +96,13 @@ def _degree(word: str) -> str:
     if canonical is not None:
         return _with_case_of(word, canonical)
     if word == word.lower():
-        return re.sub(r"(?<![^\W\d_])[^\W\d_]", lambda found: found[0].upper(), word)
+        return re.sub(r"(?<![^\W\d_])[^\W\d_]", lambda found: _capital(found[0]), word)
     return word
+
+
+def _capital(letter: str) -> str:
+    # A few letters (ligatures) have no single capital; they stay, or a second cleaning would differ.
+    return letter.title() if len(letter.title()) == 1 else letter
 
 
 def _with_case_of(word: str, canonical: str) -> str:
