@@ -1,0 +1,102 @@
+"""The read model: people, schools, taps, assessed days, roll calls; the outbox and the poison table."""
+
+from alembic import op
+
+from chassis.migrations import create_outbox, create_poison, grant
+
+revision = "0001"
+down_revision = None
+
+SCHEMA = "reporting"
+
+
+def upgrade() -> None:
+    op.execute(
+        """
+        CREATE TABLE reporting.schools (
+            npsn          text     PRIMARY KEY,
+            version       bigint   NOT NULL,
+            name          text     NOT NULL,
+            district_code text     NOT NULL,
+            district      text     NOT NULL,
+            week_days     smallint NOT NULL
+        );
+        CREATE INDEX schools_district ON reporting.schools (district_code);
+
+        -- version 0: a tap came before its person; the row holds the place that assessments lock.
+        CREATE TABLE reporting.people (
+            person_id   uuid        PRIMARY KEY,
+            version     bigint      NOT NULL,
+            nip         text        NOT NULL,
+            name        text        NOT NULL,
+            npsn        text        NOT NULL,
+            active      boolean     NOT NULL,
+            known_since timestamptz NOT NULL
+        );
+        CREATE INDEX people_npsn ON reporting.people (npsn);
+
+        -- flags: bit n stands for flag number n.
+        CREATE TABLE reporting.taps (
+            tap_id         uuid        PRIMARY KEY,
+            person_id      uuid        NOT NULL,
+            device_id      uuid,
+            npsn           text        NOT NULL,
+            slot           smallint    NOT NULL,
+            work_date      date        NOT NULL,
+            official_time  timestamptz NOT NULL,
+            arrival_time   timestamptz NOT NULL,
+            stored_time    timestamptz NOT NULL,
+            time_grade     smallint    NOT NULL,
+            verdict        smallint    NOT NULL,
+            minutes        integer     NOT NULL,
+            minutes_class  smallint    NOT NULL,
+            flags          bigint      NOT NULL,
+            policy_version integer     NOT NULL,
+            practice       boolean     NOT NULL,
+            network_type   smallint    NOT NULL,
+            strength_dbm   smallint
+        );
+        CREATE INDEX taps_day ON reporting.taps (work_date, person_id);
+
+        -- A slot without duty that day has a null result. due_at: when time alone decides the day again.
+        CREATE TABLE reporting.days (
+            work_date         date        NOT NULL,
+            person_id         uuid        NOT NULL,
+            npsn              text        NOT NULL,
+            status_code       text        NOT NULL,
+            in_result         smallint,
+            in_tap_id         uuid,
+            in_official_time  timestamptz,
+            in_minutes        integer     NOT NULL,
+            in_class          smallint    NOT NULL,
+            in_flags          bigint      NOT NULL,
+            in_flagged        boolean     NOT NULL,
+            out_result        smallint,
+            out_tap_id        uuid,
+            out_official_time timestamptz,
+            out_minutes       integer     NOT NULL,
+            out_class         smallint    NOT NULL,
+            out_flags         bigint      NOT NULL,
+            out_flagged       boolean     NOT NULL,
+            policy_version    integer     NOT NULL,
+            reason            text        NOT NULL,
+            due_at            timestamptz,
+            revision          bigint      NOT NULL,
+            assessed_at       timestamptz NOT NULL,
+            PRIMARY KEY (work_date, person_id)
+        ) WITH (fillfactor = 85);
+        CREATE INDEX days_person ON reporting.days (person_id, work_date);
+        CREATE INDEX days_due ON reporting.days (due_at) WHERE due_at IS NOT NULL;
+
+        CREATE TABLE reporting.roll_calls (
+            work_date date        NOT NULL,
+            week_days smallint    NOT NULL,
+            done_at   timestamptz NOT NULL,
+            PRIMARY KEY (work_date, week_days)
+        );
+        """
+    )
+    for table in ("schools", "people", "taps", "days", "roll_calls"):
+        grant(op, SCHEMA, table)
+    create_outbox(op, SCHEMA)
+    create_poison(op, SCHEMA)
