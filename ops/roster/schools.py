@@ -116,7 +116,7 @@ def _school(texts: dict[str, str]) -> people_pb2.School:
     )
 
 
-def _require(holds: bool, words_id: str, words_en: str) -> None:  # noqa: FBT001 - reads as an assertion
+def _require(holds: bool, words_id: str, words_en: str) -> None:
     if not holds:
         raise ValueError(words_id, words_en)
 
