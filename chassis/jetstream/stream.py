@@ -72,6 +72,8 @@ def stream_config(*, replicas: int = 1, max_bytes: int = MAX_BYTES) -> StreamCon
         # A slip of an operator's hand must not empty it.
         deny_delete=True,
         allow_direct=True,
+        # How the outbox is published: one flush to disk for a batch (chassis.jetstream.publish).
+        allow_atomic=True,
     )
 
 

@@ -12,15 +12,16 @@ from datetime import timedelta
 from typing import Final
 
 import nats.errors
-import nats.js.errors
+from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import PubAck, StreamConfig
+from nats.js.api import StreamConfig
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import is_contended, is_unavailable
 from chassis.jetstream.connection import NatsConnection, NatsUnavailableError
 from chassis.jetstream.events import cloud_event_headers
+from chassis.jetstream.publish import Outcome, Outgoing, publish
 from chassis.jetstream.stream import ensure_stream, stream_config
 from chassis.outbox.store import Claimed, backlog, claim, mark_sent, purge
 
@@ -78,11 +79,12 @@ class OutboxRelay:
         self._nats = nats
         self._stream = stream or stream_config()
         self._batch = batch
-        self._publish_timeout = publish_timeout
+        self._timeout = publish_timeout
         self._linger = linger
         self._poll = poll
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._client: Client | None = None
         self._context: JetStreamContext | None = None
         self._deferred: dict[int, float] = {}
         self._unsent = Gauge(
@@ -142,71 +144,55 @@ class OutboxRelay:
             return await self._publish_batch()
 
     async def _publish_batch(self) -> int:
-        context = await self._ready()
-        failure: BaseException | None = None
-        acked: list[int] = []
+        client, context = await self._ready()
+        outcome = Outcome()
         async with self._engine.connect() as connection:
             rows = await claim(connection, self._schema, batch=self._batch, deferred=self._deferred_now())
             if rows:
-                acked, failure = await self._publish(context, rows)
-            if failure is None:
+                outcome = await publish(
+                    client,
+                    context,
+                    self._stream.name or "",
+                    [_outgoing(row) for row in rows],
+                    timeout=self._timeout,
+                )
+            if len(outcome.acked) == len(rows):
                 await connection.commit()
             else:
                 await connection.rollback()
-        if failure is not None:
-            if acked:
-                async with self._engine.begin() as connection:
-                    await mark_sent(connection, self._schema, acked)
-            raise failure
+        self._published.inc(len(outcome.acked))
+        self._duplicates.inc(outcome.duplicates)
+        if len(outcome.acked) != len(rows):
+            await self._settle(rows, outcome)
         return len(rows)
 
-    async def _ready(self) -> JetStreamContext:
-        """JetStream with the stream in place, looked at once per connection."""
+    async def _settle(self, rows: Sequence[Claimed], outcome: Outcome) -> None:
+        """After a batch that was not acknowledged as a whole: mark what was, put off what was refused."""
+        if outcome.acked:
+            async with self._engine.begin() as connection:
+                await mark_sent(connection, self._schema, [rows[place].id for place in outcome.acked])
+        now = asyncio.get_running_loop().time()
+        for place, why in outcome.refused.items():
+            row = rows[place]
+            self._failures.labels("refused").inc()
+            logger.error("JetStream refuses event %s (%s): %s", row.msg_id, row.event_type, _told(why))
+            if len(self._deferred) < MOST_DEFERRED:
+                self._deferred[row.id] = now + DEFER_SECONDS
+        if outcome.failure is not None:
+            lost = len(rows) - len(outcome.acked) - len(outcome.refused)
+            self._failures.labels(type(outcome.failure).__name__).inc(lost)
+            raise outcome.failure
+        if len(self._deferred) >= MOST_DEFERRED:
+            raise NatsUnavailableError(f"JetStream refuses more than {MOST_DEFERRED} events")
+
+    async def _ready(self) -> tuple[Client, JetStreamContext]:
+        """The connection and JetStream on it, with the stream looked at once per connection."""
         client = self._nats.client()
-        if self._context is None or self._context._nc is not client:
+        if self._context is None or self._client is not client:
             context = self._nats.jetstream()
             await ensure_stream(context, self._stream)
-            self._context = context
-        return self._context
-
-    async def _publish(
-        self, context: JetStreamContext, rows: Sequence[Claimed]
-    ) -> tuple[list[int], BaseException | None]:
-        """Publish all, wait for all; the ids that were acknowledged, and one of the failures."""
-        futures: dict[asyncio.Future[PubAck], int] = {}
-        failure: BaseException | None = None
-        try:
-            for row in rows:
-                headers = cloud_event_headers(
-                    msg_id=row.msg_id,
-                    event_type=row.event_type,
-                    source=row.source,
-                    occurred_at=row.occurred_at,
-                )
-                future = await context.publish_async(
-                    row.subject, row.payload, stream=self._stream.name, headers=headers
-                )
-                futures[future] = row.id
-        except (nats.errors.Error, OSError) as error:
-            failure = error
-        if futures:
-            await asyncio.wait(futures, timeout=self._publish_timeout)
-        acked: list[int] = []
-        for future, row_id in futures.items():
-            if not future.done():
-                future.cancel()
-                failure = failure or TimeoutError("no acknowledgement from JetStream")
-                continue
-            error_of = future.exception()
-            if error_of is None:
-                acked.append(row_id)
-                if future.result().duplicate:
-                    self._duplicates.inc()
-                continue
-            failure = error_of
-            self._failures.labels(type(error_of).__name__).inc()
-        self._published.inc(len(acked))
-        return acked, failure
+            self._client, self._context = client, context
+        return client, self._context
 
     def _deferred_now(self) -> list[int]:
         now = asyncio.get_running_loop().time()
@@ -271,10 +257,17 @@ class OutboxRelay:
                 logger.warning("purging the outbox of %s: %s", self._schema, _told(error))
 
 
+def _outgoing(row: Claimed) -> Outgoing:
+    headers = cloud_event_headers(
+        msg_id=row.msg_id, event_type=row.event_type, source=row.source, occurred_at=row.occurred_at
+    )
+    return Outgoing(row.subject, row.payload, headers)
+
+
 def _passing(error: BaseException) -> bool:
     """True for what time heals: NATS or PostgreSQL away, slow, or refusing for now."""
     return (
-        isinstance(error, (NatsUnavailableError, nats.errors.Error, nats.js.errors.Error, OSError))
+        isinstance(error, (NatsUnavailableError, nats.errors.Error, OSError))
         or is_unavailable(error)
         or is_contended(error)
     )
