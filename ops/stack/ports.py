@@ -1,0 +1,59 @@
+"""Ports for the stack's parts: the ones asked for, else free ones. Owner: stack."""
+
+import socket
+from collections.abc import Mapping, Sequence
+
+from ops.stack.part import StackError
+
+LOOPBACK = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` of the loopback address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections of an earlier run that are still in TIME_WAIT are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def choose_ports(
+    names: Sequence[str], wanted: Mapping[str, int], preferred: Mapping[str, int]
+) -> dict[str, int]:
+    """One port for each name.
+
+    Args:
+        names: who needs one.
+        wanted: ports that a person configured; it is an error when one is taken.
+        preferred: well-known ports, used when they happen to be free.
+
+    Raises:
+        StackError: a wanted port is taken or wanted twice.
+    """
+    if len(set(wanted.values())) != len(wanted):
+        raise StackError(f"two parts are given the same port: {dict(wanted)}")
+    chosen = dict(wanted)
+    for name, port in wanted.items():
+        if not is_free(port):
+            raise StackError(f"port {port}, configured for {name}, is taken by another process")
+    for name, port in preferred.items():
+        if name in names and name not in chosen and port not in chosen.values() and is_free(port):
+            chosen[name] = port
+    # Held open together, so that the kernel cannot hand out one port twice.
+    held: list[socket.socket] = []
+    try:
+        for name in names:
+            while name not in chosen:
+                free = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                free.bind((LOOPBACK, 0))
+                held.append(free)
+                port = int(free.getsockname()[1])
+                if port not in chosen.values():
+                    chosen[name] = port
+    finally:
+        for free in held:
+            free.close()
+    return {name: chosen[name] for name in names}

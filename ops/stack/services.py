@@ -1,0 +1,208 @@
+"""The three services as parts of the stack: which settings each is given, and its one-off commands.
+
+Owner: stack. This is the only place that knows the services' HADIR_ variables; their meaning stands in
+chassis/settings.py and services/*/config.py.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.database import owner_role, runtime_role
+from ops.stack.guard import PARENT_VARIABLE
+from ops.stack.layout import REPOSITORY, Layout, kept_bytes, kept_signing_key, write_secret
+from ops.stack.part import Part, StackError
+from ops.stack.readiness import grpc_serving
+
+# Replicas by service, in the order in which they start: checkin waits for auth's devices.
+REPLICAS: Mapping[str, Sequence[str]] = {
+    "auth": ("auth",),
+    "checkin": ("checkin-1", "checkin-2"),
+    "reporting": ("reporting",),
+}
+RANKS = {"auth": 20, "checkin": 30, "reporting": 30}
+
+# Connections of one process; their sum is what max_connections is computed from.
+POOL_SIZES = {"auth": 5, "checkin": 6, "reporting": 5}
+# Three that PostgreSQL keeps for its administrator, the migrations, what verifies a run, and a person with psql.
+SPARE_CONNECTIONS = 20
+
+# Importing grpc, SQLAlchemy and the rest on a busy machine of two cores.
+_READY_SECONDS = 60.0
+_COMMAND_SECONDS = 180
+_SERVICE_CREDENTIAL_TTL = "30d"
+_OPEN_FILES = 16384
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What the services of one stack have in common.
+
+    Attributes:
+        layout: of the stack.
+        regency: its four digits.
+        zone: IANA time zone of its work dates.
+        database_host, database_port, database: of PostgreSQL.
+        nats_url: of NATS, without credentials.
+        nats_passwords: by user; empty when the URL of an existing NATS says it all.
+        drain_seconds: how long a stopping replica waits for the edge to look elsewhere.
+        movable_clock: reads `layout.clock_offset`.
+    """
+
+    layout: Layout
+    regency: str
+    zone: str
+    database_host: str
+    database_port: int
+    database: str
+    nats_url: str
+    nats_passwords: Mapping[str, str]
+    role_passwords: Mapping[str, str]
+    drain_seconds: float
+    movable_clock: bool
+
+    def database_url(self, role: str) -> str:
+        """SQLAlchemy's URL for a role. The passwords are URL-safe by construction."""
+        where = f"{self.database_host}:{self.database_port}/{self.database}"
+        return f"postgresql+asyncpg://{role}:{self.role_passwords[role]}@{where}"
+
+
+def max_connections() -> int:
+    """PostgreSQL's max_connections for this stack: every pool full, and the spare ones."""
+    pools = sum(POOL_SIZES[service] * len(replicas) for service, replicas in REPLICAS.items())
+    return pools + SPARE_CONNECTIONS
+
+
+def service_part(
+    around: Surroundings, service: str, name: str, *, grpc_port: int, metrics_port: int, auth_target: str
+) -> Part:
+    """One replica of a service.
+
+    Args:
+        around: of the stack.
+        service: "auth", "checkin" or "reporting".
+        name: of the replica.
+        grpc_port: for direct gRPC, on 127.0.0.1; callers there are not believed about their arrival.
+        metrics_port: of /metrics, on 127.0.0.1.
+        auth_target: where auth is called.
+    """
+    socket = around.layout.socket(name)
+    env = _environment(around, service, runtime_role(service))
+    env |= {
+        "HADIR_GRPC_LISTEN": f"127.0.0.1:{grpc_port}",
+        "HADIR_EDGE_LISTEN": f"unix:{socket}",
+        "HADIR_METRICS_LISTEN": f"127.0.0.1:{metrics_port}",
+        "HADIR_AUTH_TARGET": auth_target,
+    }
+    return Part(
+        name=name,
+        argv=(sys.executable, "-m", f"services.{service}", "serve"),
+        env=env,
+        cwd=REPOSITORY,
+        address=f"127.0.0.1:{grpc_port}",
+        # Over the edge's own way in.
+        probe=grpc_serving(f"unix:{socket}"),
+        rank=RANKS[service],
+        ready_seconds=_READY_SECONDS,
+        open_files=_OPEN_FILES,
+    )
+
+
+def migrate(around: Surroundings) -> None:
+    """Brings all three schemas to their newest revision, side by side; each as its owner.
+
+    Raises:
+        StackError: one failed; its output.
+    """
+    running = {
+        service: _start_command(around, service, owner_role(service), "migrate") for service in REPLICAS
+    }
+    for service, process in running.items():
+        output, _ = process.communicate(timeout=_COMMAND_SECONDS)
+        if process.returncode != 0:
+            for other in running.values():
+                other.kill()
+            raise StackError(f"migrating {service} failed:\n{output}")
+
+
+def mint_service_tokens(around: Surroundings) -> None:
+    """Writes the tokens by which checkin and reporting call others.
+
+    Raises:
+        StackError: auth refused.
+    """
+    for service in ("checkin", "reporting"):
+        token = mint_token(around, "--service", service, "--ttl", _SERVICE_CREDENTIAL_TTL)
+        write_secret(_service_token(around.layout, service), token)
+
+
+def mint_token(around: Surroundings, *arguments: str) -> str:
+    """A token by auth's key: `--role personnel_agency --unit regency:5202 --ttl 12h`, `--service checkin`.
+
+    Raises:
+        StackError: auth refused; its output.
+    """
+    process = _start_command(around, "auth", runtime_role("auth"), "mint-token", *arguments, merge=False)
+    output, errors = process.communicate(timeout=_COMMAND_SECONDS)
+    if process.returncode != 0:
+        raise StackError(f"auth mint-token {' '.join(arguments)} failed:\n{output}{errors}")
+    return str(output).strip()
+
+
+def _start_command(
+    around: Surroundings, service: str, role: str, *arguments: str, merge: bool = True
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(  # noqa: S603 - our own service
+        (sys.executable, "-m", f"services.{service}", *arguments),
+        cwd=REPOSITORY,
+        env=_environment(around, service, role),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        text=True,
+    )
+
+
+def _environment(around: Surroundings, service: str, role: str) -> dict[str, str]:
+    layout = around.layout
+    # A person's own HADIR_ settings (HADIR_QUEUE_LENGTH=...) reach the services; what the stack decides wins.
+    env = {name: value for name, value in os.environ.items() if name.startswith("HADIR_")}
+    for name in ("HADIR_DATABASE_URL", PARENT_VARIABLE):
+        env.pop(name, None)
+    env |= {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "gen"))),
+        "PYTHONUNBUFFERED": "1",
+        "LC_ALL": "C.UTF-8",
+        "HADIR_ENVIRONMENT": "development",
+        "HADIR_REGENCY": around.regency,
+        "HADIR_ZONE": around.zone,
+        "HADIR_DATABASE_URL_FILE": str(write_secret(layout.secret(f"{role}.url"), around.database_url(role))),
+        "HADIR_DATABASE_POOL_SIZE": str(POOL_SIZES[service]),
+        "HADIR_NATS_URL": around.nats_url,
+        "HADIR_DRAIN_WAIT_SECONDS": str(around.drain_seconds),
+    }
+    if service in around.nats_passwords:
+        env["HADIR_NATS_USER"] = service
+        env["HADIR_NATS_PASSWORD_FILE"] = str(layout.secret(f"nats-{service}.password"))
+    if around.movable_clock:
+        env["HADIR_CLOCK_OFFSET_FILE"] = str(layout.clock_offset)
+    return env | _own_secrets(layout, service)
+
+
+def _own_secrets(layout: Layout, service: str) -> dict[str, str]:
+    if service == "auth":
+        return {"HADIR_SIGNING_KEY_FILE": str(kept_signing_key(layout, "auth-signing-key.pem"))}
+    secrets: dict[str, Path] = {"HADIR_SERVICE_TOKEN_FILE": _service_token(layout, service)}
+    if service == "checkin":
+        # The same for both replicas: any of them answers for a tap that another one took.
+        secrets["HADIR_RECEIPT_KEY_FILE"] = kept_signing_key(layout, "receipt-key.pem")
+        secrets["HADIR_ANCHOR_KEY_FILE"] = kept_bytes(layout, "anchor-key.hex")
+    return {name: str(path) for name, path in secrets.items()}
+
+
+def _service_token(layout: Layout, service: str) -> Path:
+    return layout.secret(f"{service}.service-token")
