@@ -1,0 +1,416 @@
+"""Errors on the wire: google.rpc.Status with a stable reason, in Bahasa Indonesia and English, and when to come back.
+
+Owner: chassis. A service maps its own exceptions by an `ErrorTable`; what every service has in common (authentication,
+malformed messages, deadlines, a database that is away) is in `COMMON_ERRORS`. Clients branch on `ErrorInfo.reason`.
+"""
+
+import logging
+import math
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+logger = logging.getLogger(__name__)
+
+DOMAIN = "hadir"
+DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+RETRY_AFTER_KEY = "retry-after"
+
+# A gRPC client takes 8 KiB of trailers by default, and details are part of them.
+MAX_FIELD_VIOLATIONS = 16
+MAX_TEXT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field of a request: its path ("taps[3].evidence"), a stable reason, two languages."""
+
+    path: str
+    reason: str
+    message_id: str
+    message_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """How one kind of exception looks on the wire.
+
+    Attributes:
+        code: the gRPC status code.
+        reason: ErrorInfo.reason, UPPER_SNAKE_CASE, stable for ever.
+        message_id: what a person reads, Bahasa Indonesia; {placeholders} come from the exception's `params`.
+        message_en: the same in English; also the status's own message.
+        retry_after: when the same request may come back, or None for "not by itself". Jitter is the function's
+            business, because clients obey exactly.
+        metadata: ErrorInfo.metadata, for programs; no personal data.
+        fields: what is wrong with which field (BadRequest).
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message_id: str
+    message_en: str
+    retry_after: Callable[[Any], timedelta | None] | None = None
+    metadata: Callable[[Any], Mapping[str, str]] | None = None
+    fields: Callable[[Any], Sequence[FieldProblem]] | None = None
+
+
+ErrorTable = Mapping[type[Exception], ErrorRule]
+
+
+class ServiceError(Exception):
+    """Base for exceptions with values for their rule's placeholders. Plain exceptions may have `params` as well."""
+
+    def __init__(self, message: str = "", /, **params: object) -> None:
+        super().__init__(message or type(self).__name__)
+        self.params: Mapping[str, object] = params
+
+
+class NotYetAvailable(ServiceError):
+    """The RPC is part of the published surface, and its logic belongs to a later release."""
+
+
+class MalformedMessageError(ServiceError):
+    """The request's bytes are no message of the expected type."""
+
+
+class InvalidFieldsError(ServiceError):
+    """The request breaks the rules that its proto states, or a rule that needs more than the proto."""
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__("; ".join(f"{problem.path}: {problem.message_en}" for problem in problems[:3]))
+        self.problems = problems
+
+
+class DeadlineTooShortError(ServiceError):
+    """The caller's deadline was over before its call was begun."""
+
+
+class DeadlineExceededError(ServiceError):
+    """The call took longer than its method may."""
+
+
+class StoppingError(ServiceError):
+    """This replica is going away and ended a call that would otherwise last."""
+
+
+class AuthenticationError(ServiceError):
+    """Who is calling could not be established; each kind has a rule of its own."""
+
+
+class TokenMissingError(AuthenticationError):
+    """No credentials came with a call that needs them."""
+
+
+class TokenInvalidError(AuthenticationError):
+    """The token is not one of ours, or is none at all."""
+
+
+class TokenExpiredError(AuthenticationError):
+    """The token was ours, and its time is over."""
+
+
+class ProofMissingError(AuthenticationError):
+    """A device certificate came without the proof that the caller holds its key."""
+
+
+class ProofInvalidError(AuthenticationError):
+    """The proof was not made by the certificate's key for this call."""
+
+
+class ProofStaleError(AuthenticationError):
+    """The proof was made too long ago, or in the future; `server_time` tells the phone what time it is."""
+
+
+class PermissionDeniedError(ServiceError):
+    """The caller is known, and may not do this."""
+
+
+class RoleNotAllowedError(PermissionDeniedError):
+    """None of the caller's roles may call this method."""
+
+
+class RegencyMismatchError(PermissionDeniedError):
+    """The credentials are another regency's."""
+
+
+class DatabaseUnavailableError(ServiceError):
+    """The database cannot be used just now; nothing was stored."""
+
+
+def jittered(seconds: float) -> timedelta:
+    """Between one and two times `seconds`: a crowd that is sent away must not come back at one instant."""
+    return timedelta(seconds=seconds * (1 + random.random()))  # noqa: S311 - spreading, not secrecy
+
+
+def _retry_soon(_: Exception) -> timedelta:
+    # A failover of the database or a restart of a replica takes seconds; a phone's user still looks at the screen.
+    return jittered(2.0)
+
+
+def _unauthenticated(reason: str, message_id: str, message_en: str) -> ErrorRule:
+    return ErrorRule(grpc.StatusCode.UNAUTHENTICATED, reason, message_id, message_en)
+
+
+COMMON_ERRORS: ErrorTable = {
+    NotYetAvailable: ErrorRule(
+        grpc.StatusCode.UNIMPLEMENTED,
+        "NOT_YET_AVAILABLE",
+        "Layanan ini belum tersedia pada versi ini.",
+        "This call is not available in this release yet.",
+    ),
+    MalformedMessageError: ErrorRule(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "MALFORMED_MESSAGE",
+        "Kiriman tidak dapat dibaca.",
+        "The request's bytes are no message of the expected type.",
+    ),
+    InvalidFieldsError: ErrorRule(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_FIELDS",
+        "Isian tidak lengkap atau tidak benar.",
+        "Fields are missing or wrong; see BadRequest.",
+        fields=lambda exc: exc.problems,
+    ),
+    DeadlineTooShortError: ErrorRule(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "DEADLINE_TOO_SHORT",
+        "Batas waktu habis sebelum permintaan sempat dikerjakan.",
+        "The deadline was over before the call was begun.",
+    ),
+    DeadlineExceededError: ErrorRule(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        "Permintaan tidak selesai dalam batas waktu. Silakan coba lagi.",
+        "The call did not finish within its time limit. Try again.",
+    ),
+    StoppingError: ErrorRule(
+        grpc.StatusCode.UNAVAILABLE,
+        "REPLICA_STOPPING",
+        "Layanan sedang dialihkan. Sambungan akan dibuka kembali.",
+        "This replica is going away. Call again to reach another one.",
+        retry_after=lambda _: jittered(0.25),
+    ),
+    TokenMissingError: _unauthenticated(
+        "TOKEN_MISSING", "Anda belum masuk.", "The call needs credentials in the authorization header."
+    ),
+    TokenInvalidError: _unauthenticated(
+        "TOKEN_INVALID", "Kredensial tidak berlaku. Silakan masuk kembali.", "The token is not valid."
+    ),
+    TokenExpiredError: _unauthenticated(
+        "TOKEN_EXPIRED",
+        "Masa berlaku kredensial sudah habis. Silakan masuk kembali.",
+        "The token has expired.",
+    ),
+    ProofMissingError: _unauthenticated(
+        "PROOF_MISSING",
+        "Bukti perangkat tidak disertakan.",
+        'A device certificate needs the scheme "DPoP" and a proof in the dpop header.',
+    ),
+    ProofInvalidError: _unauthenticated(
+        "PROOF_INVALID",
+        "Bukti perangkat tidak sah.",
+        "The proof was not made for this call by the certificate's key.",
+    ),
+    ProofStaleError: ErrorRule(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "PROOF_STALE",
+        "Bukti perangkat sudah kedaluwarsa. Periksa jam HP Anda.",
+        "The proof's iat is too far from the server's time (see server_time).",
+        metadata=lambda exc: {key: str(value) for key, value in exc.params.items()},
+    ),
+    RoleNotAllowedError: ErrorRule(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "ROLE_NOT_ALLOWED",
+        "Anda tidak berwenang untuk tindakan ini.",
+        "None of the caller's roles may call this method.",
+    ),
+    RegencyMismatchError: ErrorRule(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "REGENCY_MISMATCH",
+        "Kredensial ini milik kabupaten lain.",
+        "The credentials are another regency's.",
+    ),
+    DatabaseUnavailableError: ErrorRule(
+        grpc.StatusCode.UNAVAILABLE,
+        "DATABASE_UNAVAILABLE",
+        "Layanan sedang terganggu. Data di HP Anda aman; kirim lagi sebentar lagi.",
+        "The database is unavailable; nothing was stored. Try again.",
+        retry_after=_retry_soon,
+    ),
+}
+
+_INTERNAL = ErrorRule(
+    grpc.StatusCode.INTERNAL,
+    "INTERNAL",
+    "Terjadi kesalahan pada layanan. Sebutkan kode {error_id} bila Anda melaporkannya.",
+    "An unexpected error; the log has it under {error_id}.",
+    metadata=lambda exc: {"error_id": str(exc.params["error_id"])},
+)
+
+
+class _UnexpectedError(ServiceError):
+    """Stands for any exception without a rule, so that nothing of it gets out but the number it is logged under."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMapper:
+    """From exceptions to statuses: the service's table first, then the common one, then INTERNAL.
+
+    Attributes:
+        table: the service's rules; looked up along the exception's bases, so a rule for a base class holds for all.
+        is_unavailable: tells exceptions that mean "the database is away", whatever library they come from.
+    """
+
+    table: ErrorTable
+    is_unavailable: Callable[[BaseException], bool] = field(default=lambda _: False)
+
+    def rule_for(self, exc: Exception) -> ErrorRule | None:
+        """The rule for an exception, or None if it was not expected."""
+        for kind in type(exc).__mro__:
+            rule = self.table.get(kind) or COMMON_ERRORS.get(kind)
+            if rule is not None:
+                return rule
+        return COMMON_ERRORS[DatabaseUnavailableError] if self.is_unavailable(exc) else None
+
+    def to_status(self, exc: Exception, *, method: str = "") -> status_pb2.Status:
+        """The status for an exception. One without a rule is logged with its traceback and a number of its own."""
+        rule = self.rule_for(exc)
+        if rule is not None:
+            return build_status(rule, exc)
+        error_id = uuid.uuid4().hex[:12]
+        logger.error("unexpected error", exc_info=exc, extra={"error_id": error_id, "method": method})
+        return build_status(_INTERNAL, _UnexpectedError(error_id=error_id))
+
+
+def to_status(exc: Exception, table: ErrorTable) -> status_pb2.Status:
+    """The status for an exception by a service's table and the common one; see ErrorMapper."""
+    return ErrorMapper(table).to_status(exc)
+
+
+def build_status(rule: ErrorRule, exc: Exception) -> status_pb2.Status:
+    """The status a rule makes of an exception: ErrorInfo, BadRequest, RetryInfo and both languages."""
+    params: Mapping[str, object] = getattr(exc, "params", {})
+    message_en = _fill(rule.message_en, params)
+    info = error_details_pb2.ErrorInfo(reason=rule.reason, domain=DOMAIN)
+    if rule.metadata is not None:
+        info.metadata.update(rule.metadata(exc))
+    details: list[Message] = [info]
+    problems = rule.fields(exc) if rule.fields is not None else ()
+    if problems:
+        details.append(_bad_request(problems))
+        first = problems[0]
+        message_en = f"{message_en} {first.path}: {first.message_en}"
+    retry = rule.retry_after(exc) if rule.retry_after is not None else None
+    if retry is not None:
+        delay = Duration()
+        delay.FromTimedelta(max(retry, timedelta(0)))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    details += (
+        error_details_pb2.LocalizedMessage(locale="id-ID", message=_fill(rule.message_id, params)),
+        error_details_pb2.LocalizedMessage(locale="en", message=_fill(rule.message_en, params)),
+    )
+    status = status_pb2.Status(code=rule.code.value[0], message=message_en[: 2 * MAX_TEXT])
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def retry_delay(status: status_pb2.Status) -> timedelta | None:
+    """What the status's RetryInfo says, or None if it has none: then the same request must not come back by itself."""
+    info = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return info.retry_delay.ToTimedelta()
+    return None
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """The status's ErrorInfo.reason, or "" if it has none."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return info.reason
+    return ""
+
+
+def trailers(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailing metadata of an error: the details, and the retry delay in gRPC's and in HTTP's words.
+
+    Pushback is in milliseconds and obeyed exactly by gRPC clients; Retry-After knows whole seconds only, rounded up.
+    """
+    metadata: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+    retry = retry_delay(status)
+    if retry is not None:
+        metadata.append((PUSHBACK_KEY, str(math.ceil(retry.total_seconds() * 1000))))
+        metadata.append((RETRY_AFTER_KEY, str(math.ceil(retry.total_seconds()))))
+    return tuple(metadata)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+async def abort(
+    context: "grpc.aio.ServicerContext[Any, Any]",
+    status: status_pb2.Status,
+    *,
+    retry_after: timedelta | None = None,
+) -> NoReturn:
+    """Ends the call with the status: by `context.abort`, since a code set beside an answer disables clients' retries.
+
+    Args:
+        context: the call's.
+        status: as `to_status` makes it; its code is not OK.
+        retry_after: adds a RetryInfo if the status has none.
+
+    Raises:
+        grpc.aio.AbortError: always.
+    """
+    if retry_after is not None and retry_delay(status) is None:
+        delay = Duration()
+        delay.FromTimedelta(retry_after)
+        packed = AnyMessage()
+        packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        status.details.append(packed)
+    own = tuple(context.trailing_metadata() or ())
+    await context.abort(_CODES[status.code], status.message, (*own, *trailers(status)))
+    raise AssertionError("context.abort returned")
+
+
+def _fill(text: str, params: Mapping[str, object]) -> str:
+    if "{" not in text:
+        return text
+    try:
+        return text.format_map(params)[:MAX_TEXT]
+    except (KeyError, IndexError, ValueError, AttributeError):
+        # A refusal with a clumsy text is still a refusal; an error inside the error would not be.
+        logger.exception("an error rule's text does not fit its exception", extra={"text": text})
+        return text[:MAX_TEXT]
+
+
+def _bad_request(problems: Sequence[FieldProblem]) -> error_details_pb2.BadRequest:
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(
+                field=problem.path[:MAX_TEXT],
+                description=problem.message_en[:MAX_TEXT],
+                reason=problem.reason,
+                localized_message=error_details_pb2.LocalizedMessage(
+                    locale="id-ID", message=problem.message_id[:MAX_TEXT]
+                ),
+            )
+            for problem in problems[:MAX_FIELD_VIOLATIONS]
+        ]
+    )

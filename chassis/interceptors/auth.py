@@ -1,0 +1,158 @@
+"""The layer that establishes who is calling and whether that caller may call this method.
+
+Owner: chassis. Whether the caller may touch this school or that person is the service's question: it knows units.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+from chassis.errors import RoleNotAllowedError, TokenInvalidError, TokenMissingError
+from chassis.interceptors.call import CALL, Context, StreamCall, UnaryCall
+from chassis.tokens import Principal, TokenVerifier, UnknownKeyError
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may call a method. Made by the class methods; a method without one is no method we serve.
+
+    Attributes:
+        anyone: credentials are not looked at.
+        by_device: a device may, with its certificate and a fresh proof.
+        by_roles: an access or service token with one of these roles may.
+        expired_leeway: how long after its end a device's certificate is still good for this method.
+    """
+
+    anyone: bool = False
+    by_device: bool = False
+    by_roles: frozenset[str] = frozenset()
+    expired_leeway: timedelta = timedelta(0)
+
+    @classmethod
+    def public(cls) -> Self:
+        """Anyone."""
+        return cls(anyone=True)
+
+    @classmethod
+    def device(cls, *, expired_leeway: timedelta = timedelta(0)) -> Self:
+        """A teacher's device, by certificate and proof; for renewal also some time after the certificate's end."""
+        return cls(by_device=True, expired_leeway=expired_leeway)
+
+    @classmethod
+    def roles(cls, *roles: str) -> Self:
+        """Staff with one of these roles.
+
+        Raises:
+            ValueError: no role is named.
+        """
+        if not roles:
+            raise ValueError("name at least one role")
+        return cls(by_roles=frozenset(roles))
+
+    @classmethod
+    def service(cls) -> Self:
+        """Hadir's own services."""
+        return cls(by_roles=frozenset({"service"}))
+
+    @classmethod
+    def any_of(cls, *alternatives: "Access") -> Self:
+        """Whoever one of the alternatives admits.
+
+        Raises:
+            ValueError: no alternative is named, or one is public and makes the others pointless.
+        """
+        if not alternatives or any(access.anyone for access in alternatives):
+            raise ValueError("name at least one alternative, none of them public")
+        return cls(
+            by_device=any(access.by_device for access in alternatives),
+            by_roles=frozenset().union(*(access.by_roles for access in alternatives)),
+            expired_leeway=max(access.expired_leeway for access in alternatives),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MethodPolicy:
+    """How a method is served, where it differs from the usual.
+
+    Attributes:
+        access: who may call it.
+        timeout: the longest a call with one answer may take; None: the server's usual limit.
+        watch: the stream never ends by itself (the client is told to come back elsewhere when the server stops).
+    """
+
+    access: Access
+    timeout: timedelta | None = None
+    watch: bool = False
+
+
+def _authenticate(context: Context, *, access: Access, verifier: TokenVerifier, method: str) -> Principal:
+    authorization = proof = ""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and isinstance(value, str):
+            authorization = value
+        elif key == "dpop" and isinstance(value, str):
+            proof = value
+    if not authorization:
+        raise TokenMissingError
+    scheme, _, token = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            caller = verifier.verify_bearer(token.strip())
+            allowed = not access.by_roles.isdisjoint(caller.roles)
+        case "dpop":
+            leeway = access.expired_leeway
+            caller = verifier.verify_bound(token.strip(), proof, method, expired_leeway=leeway)
+            allowed = access.by_device
+        case _:
+            raise TokenInvalidError("the authorization scheme is neither Bearer nor DPoP")
+    if not allowed:
+        raise RoleNotAllowedError
+    return caller
+
+
+def unary(inner: UnaryCall, *, access: Access, verifier: TokenVerifier | None, method: str) -> UnaryCall:
+    """Admits callers of methods with one answer."""
+    if access.anyone:
+        return inner
+    checked = _required(verifier, method)
+
+    async def call(request: Any, context: Context) -> Any:
+        try:
+            caller = _authenticate(context, access=access, verifier=checked, method=method)
+        except UnknownKeyError:
+            if not await checked.keyset.refresh():
+                raise
+            caller = _authenticate(context, access=access, verifier=checked, method=method)
+        CALL.get().principal = caller
+        return await inner(request, context)
+
+    return call
+
+
+def stream(inner: StreamCall, *, access: Access, verifier: TokenVerifier | None, method: str) -> StreamCall:
+    """Admits callers of methods with a stream of answers, once, at the stream's beginning."""
+    if access.anyone:
+        return inner
+    checked = _required(verifier, method)
+
+    async def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
+        try:
+            caller = _authenticate(context, access=access, verifier=checked, method=method)
+        except UnknownKeyError:
+            if not await checked.keyset.refresh():
+                raise
+            caller = _authenticate(context, access=access, verifier=checked, method=method)
+        CALL.get().principal = caller
+        async with aclosing(inner(request, context)) as responses:
+            async for response in responses:
+                yield response
+
+    return call
+
+
+def _required(verifier: TokenVerifier | None, method: str) -> TokenVerifier:
+    if verifier is None:
+        raise ValueError(f"{method} needs credentials, and the server was given no verifier")
+    return verifier

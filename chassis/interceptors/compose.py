@@ -1,0 +1,120 @@
+"""Puts the layers around one method's handler, once, when its service is registered.
+
+Owner: chassis. The order is: metrics, errors, authentication, deadline, validation, handler. Metrics is outermost, so
+that refusals are counted; errors comes next, so that every layer below may simply raise.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+from protovalidate import Validator
+
+from chassis.clock import Clock
+from chassis.errors import ErrorMapper, NotYetAvailable
+from chassis.interceptors import auth, deadline, errors, metrics, validation
+from chassis.interceptors.auth import MethodPolicy
+from chassis.interceptors.call import StreamCall, UnaryCall
+from chassis.metrics import GrpcServerMetrics
+from chassis.tokens import TokenVerifier
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """What the layers need, the same for all methods of a server.
+
+    Attributes:
+        clock, metrics, mapper, verifier, validator: see the layers.
+        watches: where calls without an end are noted.
+        unary_timeout: seconds a call with one answer may take, unless its policy says otherwise.
+    """
+
+    clock: Clock
+    metrics: GrpcServerMetrics
+    mapper: ErrorMapper
+    verifier: TokenVerifier | None
+    validator: Validator
+    watches: deadline.Watches
+    unary_timeout: float
+
+    def around(self, handler: Handler, *, method: str, policy: MethodPolicy, over_edge: bool) -> Handler:
+        """The handler with all layers around it.
+
+        Raises:
+            ValueError: the handler is neither a coroutine function nor an async generator function, or a message's
+                rules do not compile.
+        """
+        behaviour = _behaviour(handler)
+        deserialize, serialize = handler.request_deserializer, handler.response_serializer
+        if deserialize is None or serialize is None:
+            raise ValueError(f"{method} takes or gives bytes, not messages")
+        parse_valid = validation.parser(deserialize, self.validator)
+        streaming = handler.request_streaming
+        if inspect.isasyncgenfunction(behaviour):
+            generator = validation.stream(
+                behaviour, parse_valid=parse_valid, serialize=serialize, request_streaming=streaming
+            )
+            outer = self._stream(generator, method=method, policy=policy, over_edge=over_edge)
+            return _handler(handler, outer, serializer=None)
+        if not inspect.iscoroutinefunction(behaviour):
+            raise ValueError(
+                f"{method} is served by neither a coroutine function nor an async generator function"
+            )
+        # A coroutine that answers with a stream writes by itself, through gRPC's serializer.
+        writes = handler.response_streaming
+        call = validation.unary(
+            behaviour,
+            parse_valid=parse_valid,
+            serialize=None if writes else serialize,
+            request_streaming=streaming,
+        )
+        if not writes:
+            limit = self.unary_timeout if policy.timeout is None else policy.timeout.total_seconds()
+            call = deadline.unary(call, limit=limit)
+        outer_call = self._unary(call, method=method, policy=policy, over_edge=over_edge)
+        return _handler(handler, outer_call, serializer=serialize if writes else None)
+
+    def _unary(self, inner: UnaryCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> UnaryCall:
+        inner = auth.unary(inner, access=policy.access, verifier=self.verifier, method=method)
+        inner = errors.unary(inner, mapper=self.mapper, method=method)
+        return metrics.unary(
+            inner, metrics=self.metrics, method=method, clock=self.clock, over_edge=over_edge
+        )
+
+    def _stream(self, inner: StreamCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> StreamCall:
+        inner = deadline.stream(inner, watches=self.watches if policy.watch else None)
+        inner = auth.stream(inner, access=policy.access, verifier=self.verifier, method=method)
+        inner = errors.stream(inner, mapper=self.mapper, method=method)
+        return metrics.stream(
+            inner, metrics=self.metrics, method=method, clock=self.clock, over_edge=over_edge
+        )
+
+
+_KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]] = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
+
+def _behaviour(handler: Handler) -> Callable[..., Any]:
+    name, _ = _KINDS[handler.request_streaming, handler.response_streaming]
+    behaviour: Callable[..., Any] = getattr(handler, name)
+    # What a servicer leaves out is the generated base class's own method, and that raises outside any coroutine.
+    if behaviour.__module__.endswith("_pb2_grpc"):
+        return _not_yet_available
+    return behaviour
+
+
+async def _not_yet_available(request: object, context: object) -> None:  # noqa: ARG001 - a handler's form
+    raise NotYetAvailable
+
+
+def _handler(handler: Handler, behaviour: Callable[..., Any], *, serializer: Any) -> Handler:
+    _, make = _KINDS[handler.request_streaming, handler.response_streaming]
+    return make(behaviour, request_deserializer=None, response_serializer=serializer)
