@@ -20,9 +20,12 @@ def upgrade() -> None:
             district_code text     NOT NULL,
             district      text     NOT NULL,
             week_days     smallint NOT NULL
-        );
-        CREATE INDEX schools_district ON reporting.schools (district_code);
-
+        )
+        """
+    )
+    op.execute("CREATE INDEX schools_district ON reporting.schools (district_code)")
+    op.execute(
+        """
         -- version 0: a tap came before its person; the row holds the place that assessments lock.
         CREATE TABLE reporting.people (
             person_id   uuid        PRIMARY KEY,
@@ -32,9 +35,12 @@ def upgrade() -> None:
             npsn        text        NOT NULL,
             active      boolean     NOT NULL,
             known_since timestamptz NOT NULL
-        );
-        CREATE INDEX people_npsn ON reporting.people (npsn);
-
+        )
+        """
+    )
+    op.execute("CREATE INDEX people_npsn ON reporting.people (npsn)")
+    op.execute(
+        """
         -- flags: bit n stands for flag number n.
         CREATE TABLE reporting.taps (
             tap_id         uuid        PRIMARY KEY,
@@ -55,9 +61,12 @@ def upgrade() -> None:
             practice       boolean     NOT NULL,
             network_type   smallint    NOT NULL,
             strength_dbm   smallint
-        );
-        CREATE INDEX taps_day ON reporting.taps (work_date, person_id);
-
+        )
+        """
+    )
+    op.execute("CREATE INDEX taps_day ON reporting.taps (work_date, person_id)")
+    op.execute(
+        """
         -- A slot without duty that day has a null result. due_at: when time alone decides the day again.
         CREATE TABLE reporting.days (
             work_date         date        NOT NULL,
@@ -84,16 +93,19 @@ def upgrade() -> None:
             revision          bigint      NOT NULL,
             assessed_at       timestamptz NOT NULL,
             PRIMARY KEY (work_date, person_id)
-        ) WITH (fillfactor = 85);
-        CREATE INDEX days_person ON reporting.days (person_id, work_date);
-        CREATE INDEX days_due ON reporting.days (due_at) WHERE due_at IS NOT NULL;
-
+        ) WITH (fillfactor = 85)
+        """
+    )
+    op.execute("CREATE INDEX days_person ON reporting.days (person_id, work_date)")
+    op.execute("CREATE INDEX days_due ON reporting.days (due_at) WHERE due_at IS NOT NULL")
+    op.execute(
+        """
         CREATE TABLE reporting.roll_calls (
             work_date date        NOT NULL,
             week_days smallint    NOT NULL,
             done_at   timestamptz NOT NULL,
             PRIMARY KEY (work_date, week_days)
-        );
+        )
         """
     )
     for table in ("schools", "people", "taps", "days", "roll_calls"):
