@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from ops.roster import problems
@@ -12,7 +12,7 @@ from ops.roster.tables import EMPTY, Kind, Limits, Table, Value
 _FIRST_LINES = 20
 
 
-def csv_tables(path: Path, limits: Limits) -> Iterator[Table]:
+def csv_tables(path: Path, limits: Limits) -> Generator[Table]:
     """The file as one table; separator and encoding are found out.
 
     The separator is the one of comma, semicolon, tab that the widest of the first lines has most of. UTF-8 with or

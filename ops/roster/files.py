@@ -1,7 +1,8 @@
 """Reading a roster file as a whole: checks from outside in, then its people. Owner: ops/roster."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,8 @@ class Source:
     rows: tuple[SourceRow, ...]
 
 
-def open_tables(path: Path, limits: Limits) -> Iterator[Table]:
-    """The tables of an XLSX or CSV file, told apart by content, not by name.
+def open_tables(path: Path, limits: Limits) -> Generator[Table]:
+    """The tables of an XLSX or CSV file, told apart by content, not by name. To be closed by the caller.
 
     Raises:
         RosterFileError: it is neither, or cannot be read.
@@ -84,8 +85,8 @@ def read_roster(
     """
     found: list[tuple[str, tuple[SourceRow, ...]]] = []
     # The library warns of styles and extensions that it ignores; none of them is about the data.
-    with warnings.catch_warnings(action="ignore"):
-        for table in open_tables(path, limits):
+    with warnings.catch_warnings(action="ignore"), closing(open_tables(path, limits)) as tables:
+        for table in tables:
             rows = people(path.name, table)
             if rows is not None:
                 found.append((table.title, tuple(_counted(rows, on_row))))

@@ -7,6 +7,7 @@ prepares this file itself, so one wrong line refuses all of it: a wrong fence wo
 import math
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hadir.auth.v1 import people_pb2
 from ops.roster import problems
 from ops.roster.files import open_tables
 from ops.roster.problems import RosterFileError
-from ops.roster.tables import EMPTY, Limits
+from ops.roster.tables import EMPTY, Limits, Table
 
 COLUMNS = (
     "npsn", "name", "level", "district_code", "district", "latitude", "longitude", "fence_radius_m", "week_days",
@@ -60,14 +61,20 @@ def read_schools(path: Path, *, limits: Limits) -> tuple[people_pb2.School, ...]
 
 
 def _lines(path: Path, limits: Limits) -> Iterator[_Line]:
-    table = next(open_tables(path, limits), None)
-    header = next(table.rows, None) if table is not None else None
-    if table is None or header is None:
-        raise RosterFileError(path.name, problems.no_rows())
+    with closing(open_tables(path, limits)) as tables:
+        for table in tables:
+            yield from _table_lines(path.name, table)
+            return
+
+
+def _table_lines(file: str, table: Table) -> Iterator[_Line]:
+    header = next(table.rows, None)
+    if header is None:
+        raise RosterFileError(file, problems.no_rows())
     places = {cell.text.strip().casefold(): index for index, cell in enumerate(header[1])}
     missing = tuple(column for column in COLUMNS if column not in places)
     if missing:
-        raise RosterFileError(path.name, problems.wrong_schools_header(missing))
+        raise RosterFileError(file, problems.wrong_schools_header(missing))
     for number, cells in table.rows:
         at = {name: (cells[places[name]] if places[name] < len(cells) else EMPTY) for name in COLUMNS}
         texts = {name: " ".join(cell.text.split()) for name, cell in at.items()}

@@ -5,14 +5,15 @@ Why not the faster calamine: docs/decisions/0020-reading-hostile-spreadsheets.md
 
 import datetime as dt
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 import openpyxl
 from defusedxml.common import DefusedXmlException
 from openpyxl.utils import get_column_letter
+from openpyxl.workbook import Workbook
 
 from ops.roster import problems
 from ops.roster.problems import RosterFileError
@@ -39,7 +40,7 @@ class _Sheet(Protocol):
     def iter_rows(self, *, max_col: int) -> Iterator[tuple[_Cell, ...]]: ...
 
 
-def xlsx_tables(path: Path, limits: Limits) -> Iterator[Table]:
+def xlsx_tables(path: Path, limits: Limits) -> Generator[Table]:
     """The file's visible sheets, in order.
 
     Raises:
@@ -50,18 +51,30 @@ def xlsx_tables(path: Path, limits: Limits) -> Iterator[Table]:
             "openpyxl must read XML through defusedxml: unset OPENPYXL_DEFUSEDXML and OPENPYXL_LXML"
         )
     _check_size_unpacked(path, limits)
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=False, keep_links=False)
-    except DefusedXmlException:
-        raise RosterFileError(path.name, problems.forbidden_xml()) from None
-    except Exception:  # noqa: BLE001 - openpyxl promises no set of exceptions for a broken file
-        raise RosterFileError(path.name, problems.damaged()) from None
-    with closing(book):
+    # Opened here, as openpyxl leaves a file open that it cannot load.
+    with path.open("rb") as file, closing(_book(path.name, file)) as book:
         for sheet in cast("list[_Sheet]", book.worksheets):
             if sheet.sheet_state == "visible":
                 # The dimension is the file's own claim: too small, it would hide rows.
                 sheet.reset_dimensions()
                 yield Table(sheet.title, _rows(path.name, sheet, limits))
+
+
+def _book(name: str, file: BinaryIO) -> Workbook:
+    try:
+        return openpyxl.load_workbook(file, read_only=True, data_only=False, keep_links=False)
+    except Exception as error:  # noqa: BLE001 - openpyxl promises no set of exceptions for a broken file
+        raise _broken(name, error) from None
+
+
+def _broken(name: str, error: BaseException) -> RosterFileError:
+    """What a reader's exception means; openpyxl hides some as the cause of another."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DefusedXmlException):
+            return RosterFileError(name, problems.forbidden_xml())
+        cause = cause.__cause__ or cause.__context__
+    return RosterFileError(name, problems.damaged())
 
 
 def _check_size_unpacked(path: Path, limits: Limits) -> None:
@@ -86,10 +99,8 @@ def _rows(file: str, sheet: _Sheet, limits: Limits) -> Iterator[tuple[int, tuple
     while True:
         try:
             row = next(cells, None)
-        except DefusedXmlException:
-            raise RosterFileError(file, problems.forbidden_xml()) from None
-        except Exception:  # noqa: BLE001 - as above: whatever a broken sheet makes openpyxl raise
-            raise RosterFileError(file, problems.damaged()) from None
+        except Exception as error:  # noqa: BLE001 - as above: whatever a broken sheet makes openpyxl raise
+            raise _broken(file, error) from None
         if row is None:
             return
         number += 1

@@ -1,6 +1,8 @@
 """One row, and rows together: what is accepted, cleaned, refused, and in which words."""
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -26,7 +28,12 @@ from services.auth.domain.roster_duplicates import Seen, judge_row
 from services.auth.domain.roster_fields import clean_birth_date, clean_npsn, clean_phone, clean_status
 
 SCHOOLS = school_directory(
-    [("50203000", "SD NEGERI 1 PRAYA"), ("P9998877", "MI Al-Ikhlas"), ("50203001", "Kembar"), ("50203002", "KEMBAR")]
+    [
+        ("50203000", "SD NEGERI 1 PRAYA"),
+        ("P9998877", "MI Al-Ikhlas"),
+        ("50203001", "Kembar"),
+        ("50203002", "KEMBAR"),
+    ]
 )
 GOOD = {
     Column.NAME: "Siti Aminah, S.Pd",
@@ -42,8 +49,15 @@ GOOD = {
 HONORARY = {Column.STATUS: "Guru Honor Sekolah", Column.NIP: ""}
 
 
-def raw(row: int = 6, numbers: tuple[Column, ...] = (), file: str = "a.xlsx", **changes: str) -> RawRow:
-    texts = GOOD | {Column[name.upper()]: text for name, text in changes.items()}
+def raw(
+    row: int = 6,
+    *,
+    numbers: tuple[Column, ...] = (),
+    file: str = "a.xlsx",
+    change: Mapping[str, str] = MappingProxyType({}),
+    **changes: str,
+) -> RawRow:
+    texts = GOOD | {Column[name.upper()]: text for name, text in {**change, **changes}.items()}
     return RawRow(
         file,
         row,
@@ -86,7 +100,9 @@ def test_a_sound_row_comes_out_whole() -> None:
 
 
 def test_an_untidy_row_is_the_same_person() -> None:
-    untidy = raw(name="  SITI AMINAH, S.PD ", nip="'19800101 200604 2 001", npsn=" 50203000.0", status=" pns ")
+    untidy = raw(
+        name="  SITI AMINAH, S.PD ", nip="'19800101 200604 2 001", npsn=" 50203000.0", status=" pns "
+    )
     assert accepted(untidy) == accepted(raw())
 
 
@@ -114,7 +130,7 @@ def test_an_untidy_row_is_the_same_person() -> None:
 def test_refused_with_column_reason_and_what_to_do(
     change: dict[str, str], numbers: tuple[Column, ...], column: Column, reason: Reason
 ) -> None:
-    refusal = refused(raw(numbers=numbers, **change))
+    refusal = refused(raw(numbers=numbers, change=change))
     notice = refusal.notice
     assert (refusal.row, notice.column, notice.reason) == (6, column, reason)
     assert all((notice.message_id, notice.message_en, notice.what_to_do_id, notice.what_to_do_en))
@@ -136,7 +152,7 @@ def test_refused_with_column_reason_and_what_to_do(
     ],
 )
 def test_accepted_with_a_warning(change: dict[str, str], numbers: tuple[Column, ...], reason: Reason) -> None:
-    assert [warning.reason for warning in accepted(raw(numbers=numbers, **change)).warnings] == [reason]
+    assert [warning.reason for warning in accepted(raw(numbers=numbers, change=change)).warnings] == [reason]
 
 
 def test_honorary_staff_by_the_regencys_choice() -> None:
@@ -268,7 +284,9 @@ def test_any_row_is_accepted_or_refused_and_cleaning_is_stable(
             Column.NPSN: result.npsn,
         }
         second = clean_row(
-            RawRow("f", 1, {column: Cell(text, CellKind.TEXT) for column, text in again.items()}), SCHOOLS, rules
+            RawRow("f", 1, {column: Cell(text, CellKind.TEXT) for column, text in again.items()}),
+            SCHOOLS,
+            rules,
         )
         assert isinstance(second, AcceptedRow)
         assert dataclasses.replace(second, warnings=()) == dataclasses.replace(result, warnings=())
