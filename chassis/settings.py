@@ -189,6 +189,28 @@ class ServiceSettings(BaseSettings):
         return init_settings, env_settings, SecretFileSource(settings_cls)
 
 
+class MigrateSettings(BaseSettings):
+    """What a migration needs: the connection of the schema's owner, which no serving process has."""
+
+    model_config = ServiceSettings.model_config
+
+    migrate_database_url: SecretStr = Field(
+        description="postgresql+asyncpg://owner-role:password@host/database; the schema's owner, not the runtime role"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env files: one place to look
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by the _FILE variables
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """As ServiceSettings."""
+        return init_settings, env_settings, SecretFileSource(settings_cls)
+
+
 class SecretFileSource(PydanticBaseSettingsSource):
     """For each secret field F the content of the file that HADIR_F_FILE names, without the line break at its end."""
 
