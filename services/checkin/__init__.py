@@ -1,0 +1,1 @@
+"""checkin: takes taps, judges them provisionally, and acknowledges after the commit. Owned by the check-in team."""

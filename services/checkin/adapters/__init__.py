@@ -1,0 +1,1 @@
+"""What connects checkin's ports to PostgreSQL, NATS, auth and cryptography."""

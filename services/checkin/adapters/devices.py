@@ -1,0 +1,123 @@
+"""Devices in memory: verified certificates in a bounded cache, revocations in full.
+
+A tap from a device seen before costs one signature check; a miss costs one certificate check more. The database is not
+asked: revocations are loaded before the service is ready and kept current by adapters.device_feed.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from chassis.errors import RegencyMismatchError, TokenInvalidError
+from chassis.tokens import DeviceCertificate, TokenVerifier, UnknownKeyError
+from services.checkin.domain.errors import CertificateInvalidError, KeysUnavailableError, WrongRegencyError
+
+_VERIFY = ec.ECDSA(hashes.SHA256())
+_RAW_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedDevice:
+    """A device whose certificate has been verified; see application.ports.KnownDevice."""
+
+    device_id: UUID
+    person_id: UUID
+    regency: str
+    not_after: datetime
+    key: ec.EllipticCurvePublicKey
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Whether signature over message is by this device: 64 bytes r||s (WebCrypto) or DER (Android Keystore)."""
+        if len(signature) == _RAW_LENGTH:
+            r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+            signature = encode_dss_signature(r, s)
+        try:
+            self.key.verify(signature, message, _VERIFY)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class DeviceCache:
+    """Verified certificates, least recently used out first, and all revocations.
+
+    capacity bounds the cache (entries of about 2 kB: the certificate's hash, the parsed key). Expiry and revocation are
+    not cached decisions: they are compared with each tap's official time.
+    """
+
+    def __init__(self, verifier: TokenVerifier, *, capacity: int) -> None:
+        self._verifier = verifier
+        self._capacity = capacity
+        self._verified: OrderedDict[bytes, VerifiedDevice] = OrderedDict()
+        self._revoked: dict[UUID, datetime] = {}
+
+    def known(self, certificate: str) -> VerifiedDevice | None:
+        """The device of a certificate verified before; None on a miss."""
+        key = sha256(certificate.encode("utf-8", "surrogatepass")).digest()
+        device = self._verified.get(key)
+        if device is not None:
+            self._verified.move_to_end(key)
+        return device
+
+    async def learn(self, certificate: str) -> VerifiedDevice:
+        """Verify a certificate's signature (not its dates) and remember it.
+
+        A certificate by a key not seen yet makes the keys be fetched anew, at most once in a while. Raises
+        CertificateInvalidError, WrongRegencyError, KeysUnavailableError.
+        """
+        try:
+            verified = self._verifier.certificate(certificate)
+        except UnknownKeyError:
+            verified = await self._learn_key(certificate)
+        except RegencyMismatchError as error:
+            raise WrongRegencyError from error
+        except TokenInvalidError as error:
+            raise CertificateInvalidError from error
+        device = _device_of(verified)
+        self._verified[sha256(certificate.encode()).digest()] = device
+        if len(self._verified) > self._capacity:
+            self._verified.popitem(last=False)
+        return device
+
+    async def _learn_key(self, certificate: str) -> DeviceCertificate:
+        keyset = self._verifier.keyset
+        try:
+            await keyset.refresh()
+            return self._verifier.certificate(certificate)
+        except RegencyMismatchError as error:
+            raise WrongRegencyError from error
+        except TokenInvalidError as error:
+            raise (CertificateInvalidError if len(keyset) else KeysUnavailableError) from error
+        except Exception as error:
+            # auth is away, and it alone knows whether this key is its own: come back rather than be called a forger.
+            raise KeysUnavailableError from error
+
+    def revoked_at(self, device_id: UUID) -> datetime | None:
+        """When the device was revoked; None while it is not."""
+        return self._revoked.get(device_id)
+
+    def revoke(self, revoked: Mapping[UUID, datetime]) -> None:
+        """Add revocations; a revocation is for ever."""
+        self._revoked.update(revoked)
+
+    def sizes(self) -> tuple[int, int]:
+        """Entries of the cache, and revocations, for the metrics."""
+        return len(self._verified), len(self._revoked)
+
+
+def _device_of(certificate: DeviceCertificate) -> VerifiedDevice:
+    try:
+        device_id, person_id = UUID(certificate.device_id), UUID(certificate.person_id)
+    except ValueError as error:
+        raise CertificateInvalidError from error
+    return VerifiedDevice(
+        device_id, person_id, certificate.regency, certificate.not_after, certificate.public_key
+    )

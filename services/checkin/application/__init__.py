@@ -1,0 +1,1 @@
+"""The use cases of checkin and the ports they need."""

@@ -1,0 +1,1 @@
+"""The rules of a tap: pure values and functions, no I/O."""

@@ -1,0 +1,1 @@
+"""How callers and events enter checkin."""
