@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.application.ports import AssessedDay, DayQuery, ListedDay
@@ -30,14 +30,21 @@ _HEADS = {
         f" count(*) FILTER (WHERE d.{prefix}_result IN (2, 3)) AS late,"
         f" count(*) FILTER (WHERE d.{prefix}_flagged) AS flagged"
         " FROM reporting.schools AS s"
-        " LEFT JOIN reporting.people AS p ON p.npsn = s.npsn AND p.active AND p.version > 0"
-        " LEFT JOIN reporting.days AS d ON d.work_date = :work_date AND d.person_id = p.person_id"
-        " GROUP BY s.npsn"
+        " LEFT JOIN reporting.people AS p"
+        " ON p.regency = s.regency AND p.npsn = s.npsn AND p.active AND p.version > 0"
+        " LEFT JOIN reporting.days AS d"
+        " ON d.regency = s.regency AND d.work_date = :work_date AND d.person_id = p.person_id"
+        " WHERE s.regency = :regency GROUP BY s.regency, s.npsn"
     )
     for slot, prefix in _PREFIX.items()
 }
-_DISTRICT_OF = text("SELECT district_code FROM reporting.schools WHERE npsn = :npsn")
-_HAS_DISTRICT = text("SELECT EXISTS (SELECT FROM reporting.schools WHERE district_code = :code)")
+# Until the tables are analyzed the planner takes them for small and compares every person with every day: 0.5 s in
+# place of 5 ms for 6,000 people.
+_HASH_JOINS = text("SET LOCAL enable_nestloop = off")
+_DISTRICT_OF = text("SELECT district_code FROM reporting.schools WHERE regency = :regency AND npsn = :npsn")
+_HAS_DISTRICT = text(
+    "SELECT EXISTS (SELECT FROM reporting.schools WHERE regency = :regency AND district_code = :code)"
+)
 _SLOT_COLUMNS = ", ".join(
     f"d.{prefix}_{name}"
     for prefix in ("in", "out")
@@ -46,27 +53,28 @@ _SLOT_COLUMNS = ", ".join(
 _DAYS = (
     "SELECT d.work_date, d.person_id, d.npsn, d.status_code, d.policy_version, d.reason, d.due_at, d.revision,"  # noqa: S608
     f" p.nip, p.name, {_SLOT_COLUMNS} FROM reporting.days AS d"
-    " JOIN reporting.people AS p ON p.person_id = d.person_id"
+    " JOIN reporting.people AS p ON p.regency = d.regency AND p.person_id = d.person_id"
 )
 _MOMENTS = (
     "SELECT t.person_id, (extract(epoch FROM t.arrival_time) * 1000000)::bigint,"
     " (extract(epoch FROM t.stored_time) * 1000000)::bigint, t.time_grade, t.flags, t.official_time"
-    " FROM reporting.taps AS t LEFT JOIN reporting.people AS p ON p.person_id = t.person_id"
+    " FROM reporting.taps AS t LEFT JOIN reporting.people AS p ON p.regency = t.regency AND p.person_id = t.person_id"
 )
 # The school at storing; checkin may not have known the person then.
 _TAP_SCHOOL = "coalesce(nullif(t.npsn, ''), p.npsn, '')"
 
 
 class PostgresQueries:
-    """`Queries` on an engine."""
+    """`Queries` on an engine, for one regency (four digits)."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, regency: str) -> None:
         self._engine = engine
+        self._regency = regency
         self._running: set[asyncio.Task[Any]] = set()
 
     async def heads(self, work_date: date, slot: Slot) -> list[SchoolHeads]:
         """See `Queries`."""
-        rows = await self._rows(_HEADS[slot], {"work_date": work_date})
+        rows = await self._rows(_HEADS[slot], {"work_date": work_date}, before=_HASH_JOINS)
         return [SchoolHeads(*row) for row in rows]
 
     async def district_of(self, npsn: str) -> str | None:
@@ -82,7 +90,7 @@ class PostgresQueries:
     async def days(self, query: DayQuery) -> list[ListedDay]:
         """See `Queries`."""
         where, values = _area("d.npsn", query.area)
-        where.append("d.work_date BETWEEN :first AND :last")
+        where += ["d.regency = :regency", "d.work_date BETWEEN :first AND :last"]
         values |= {"first": query.first, "last": query.last, "limit": query.limit}
         if query.person_id is not None:
             where.append("d.person_id = CAST(:person AS uuid)")
@@ -96,7 +104,7 @@ class PostgresQueries:
     async def moments(self, work_date: date, slot: Slot, area: Area, *, limit: int) -> list[TapMoments]:
         """See `Queries`."""
         where, values = _area(_TAP_SCHOOL, area)
-        where += ["t.work_date = :work_date", "t.slot = :slot", "NOT t.practice"]
+        where += ["t.regency = :regency", "t.work_date = :work_date", "t.slot = :slot", "NOT t.practice"]
         values |= {"work_date": work_date, "slot": int(slot), "limit": limit}
         statement = f"{_MOMENTS} WHERE {' AND '.join(where)} ORDER BY t.stored_time LIMIT :limit"
         return [
@@ -109,10 +117,14 @@ class PostgresQueries:
             for person, arrived, stored, grade, flags, at in await self._rows(text(statement), values)
         ]
 
-    async def _rows(self, statement: Any, values: Mapping[str, Any]) -> Sequence[Any]:
+    async def _rows(
+        self, statement: TextClause, values: Mapping[str, Any], *, before: TextClause | None = None
+    ) -> Sequence[Any]:
         async def read() -> Sequence[Any]:
             async with self._engine.connect() as connection:
-                return (await connection.execute(statement, values)).all()
+                if before is not None:
+                    await connection.execute(before)
+                return (await connection.execute(statement, {**values, "regency": self._regency})).all()
 
         return await self._apart(read)
 
@@ -140,7 +152,8 @@ def _area(school: str, area: Area) -> tuple[list[str], dict[str, Any]]:
         values["npsn"] = area.npsn
     elif area.district_code is not None:
         where.append(
-            f"{school} IN (SELECT npsn FROM reporting.schools WHERE district_code = :district)"  # noqa: S608
+            f"{school} IN (SELECT npsn FROM reporting.schools"  # noqa: S608
+            " WHERE regency = :regency AND district_code = :district)"
         )
         values["district"] = area.district_code
     return where, values

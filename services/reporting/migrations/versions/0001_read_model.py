@@ -6,6 +6,8 @@ from chassis.migrations import create_outbox, create_poison, grant
 
 revision = "0001"
 down_revision = None
+branch_labels = None
+depends_on = None
 
 SCHEMA = "reporting"
 
@@ -14,36 +16,41 @@ def upgrade() -> None:
     op.execute(
         """
         CREATE TABLE reporting.schools (
-            npsn          text     PRIMARY KEY,
+            regency       text     NOT NULL,
+            npsn          text     NOT NULL,
             version       bigint   NOT NULL,
             name          text     NOT NULL,
             district_code text     NOT NULL,
             district      text     NOT NULL,
-            week_days     smallint NOT NULL
+            week_days     smallint NOT NULL,
+            PRIMARY KEY (regency, npsn)
         )
         """
     )
-    op.execute("CREATE INDEX schools_district ON reporting.schools (district_code)")
+    op.execute("CREATE INDEX schools_district ON reporting.schools (regency, district_code)")
     op.execute(
         """
         -- version 0: a tap came before its person; the row holds the place that assessments lock.
         CREATE TABLE reporting.people (
-            person_id   uuid        PRIMARY KEY,
+            regency     text        NOT NULL,
+            person_id   uuid        NOT NULL,
             version     bigint      NOT NULL,
             nip         text        NOT NULL,
             name        text        NOT NULL,
             npsn        text        NOT NULL,
             active      boolean     NOT NULL,
-            known_since timestamptz NOT NULL
+            known_since timestamptz NOT NULL,
+            PRIMARY KEY (regency, person_id)
         )
         """
     )
-    op.execute("CREATE INDEX people_npsn ON reporting.people (npsn)")
+    op.execute("CREATE INDEX people_npsn ON reporting.people (regency, npsn)")
     op.execute(
         """
         -- flags: bit n stands for flag number n.
         CREATE TABLE reporting.taps (
-            tap_id         uuid        PRIMARY KEY,
+            regency        text        NOT NULL,
+            tap_id         uuid        NOT NULL,
             person_id      uuid        NOT NULL,
             device_id      uuid,
             npsn           text        NOT NULL,
@@ -60,15 +67,17 @@ def upgrade() -> None:
             policy_version integer     NOT NULL,
             practice       boolean     NOT NULL,
             network_type   smallint    NOT NULL,
-            strength_dbm   smallint
+            strength_dbm   smallint,
+            PRIMARY KEY (regency, tap_id)
         )
         """
     )
-    op.execute("CREATE INDEX taps_day ON reporting.taps (work_date, person_id)")
+    op.execute("CREATE INDEX taps_day ON reporting.taps (regency, work_date, person_id)")
     op.execute(
         """
         -- A slot without duty that day has a null result. due_at: when time alone decides the day again.
         CREATE TABLE reporting.days (
+            regency           text        NOT NULL,
             work_date         date        NOT NULL,
             person_id         uuid        NOT NULL,
             npsn              text        NOT NULL,
@@ -92,23 +101,35 @@ def upgrade() -> None:
             due_at            timestamptz,
             revision          bigint      NOT NULL,
             assessed_at       timestamptz NOT NULL,
-            PRIMARY KEY (work_date, person_id)
+            PRIMARY KEY (regency, work_date, person_id)
         ) WITH (fillfactor = 85)
         """
     )
-    op.execute("CREATE INDEX days_person ON reporting.days (person_id, work_date)")
-    op.execute("CREATE INDEX days_due ON reporting.days (due_at) WHERE due_at IS NOT NULL")
+    op.execute("CREATE INDEX days_person ON reporting.days (regency, person_id, work_date)")
+    op.execute("CREATE INDEX days_due ON reporting.days (regency, due_at) WHERE due_at IS NOT NULL")
     op.execute(
         """
         CREATE TABLE reporting.roll_calls (
+            regency   text        NOT NULL,
             work_date date        NOT NULL,
             week_days smallint    NOT NULL,
             done_at   timestamptz NOT NULL,
-            PRIMARY KEY (work_date, week_days)
+            PRIMARY KEY (regency, work_date, week_days)
         )
         """
     )
-    for table in ("schools", "people", "taps", "days", "roll_calls"):
+    op.execute(
+        """
+        CREATE TABLE reporting.auth_keys (
+            regency    text        NOT NULL,
+            kid        text        NOT NULL,
+            jwk        jsonb       NOT NULL,
+            fetched_at timestamptz NOT NULL,
+            PRIMARY KEY (regency, kid)
+        )
+        """
+    )
+    for table in ("schools", "people", "taps", "days", "roll_calls", "auth_keys"):
         grant(op, SCHEMA, table)
     create_outbox(op, SCHEMA)
     create_poison(op, SCHEMA)
