@@ -34,6 +34,8 @@ SPARE_CONNECTIONS = 20
 _READY_SECONDS = 60.0
 _COMMAND_SECONDS = 180
 _SERVICE_CREDENTIAL_TTL = "30d"
+# A working day, with the evening before it.
+_STAFF_CREDENTIAL_TTL = "12h"
 _OPEN_FILES = 16384
 
 
@@ -111,59 +113,60 @@ def service_part(
     )
 
 
-def migrate(around: Surroundings) -> None:
-    """Brings all three schemas to their newest revision, side by side; each as its owner.
+def migrate_and_mint(around: Surroundings) -> None:
+    """Brings the three schemas to their newest revision, each as its owner, and writes the run's tokens.
+
+    All side by side: each of these commands spends most of its second on being imported.
 
     Raises:
         StackError: one failed; its output.
     """
-    running = {
-        service: _start_command(around, service, owner_role(service), "migrate") for service in REPLICAS
+    commands = {
+        (service, "migrate"): _start(around, service, owner_role(service), "migrate") for service in REPLICAS
     }
-    for service, process in running.items():
-        output, _ = process.communicate(timeout=_COMMAND_SECONDS)
-        if process.returncode != 0:
-            for other in running.values():
-                other.kill()
-            raise StackError(f"migrating {service} failed:\n{output}")
+    tokens: dict[Path, tuple[str, ...]] = {
+        _service_token(around.layout, service): ("--service", service, "--ttl", _SERVICE_CREDENTIAL_TTL)
+        for service in REPLICAS
+        if service != "auth"
+    }
+    agency = ("--role", "personnel_agency", "--unit", f"regency:{around.regency}")
+    tokens[staff_token_file(around.layout)] = (*agency, "--ttl", _STAFF_CREDENTIAL_TTL)
+    minted = {
+        path: _start(around, "auth", runtime_role("auth"), "mint-token", *how) for path, how in tokens.items()
+    }
+    commands |= {("auth", f"mint-token for {path.name}"): process for path, process in minted.items()}
+    try:
+        outputs = {what: _output(process, *what) for what, process in commands.items()}
+    finally:
+        for process in commands.values():
+            process.kill()
+            process.communicate()
+    for path in minted:
+        write_secret(path, outputs["auth", f"mint-token for {path.name}"])
 
 
-def mint_service_tokens(around: Surroundings) -> None:
-    """Writes the tokens by which checkin and reporting call others.
-
-    Raises:
-        StackError: auth refused.
-    """
-    for service in ("checkin", "reporting"):
-        token = mint_token(around, "--service", service, "--ttl", _SERVICE_CREDENTIAL_TTL)
-        write_secret(_service_token(around.layout, service), token)
+def staff_token_file(layout: Layout) -> Path:
+    """An access token with the personnel agency's role over the whole regency, made anew at each start."""
+    return layout.secret("staff.token")
 
 
-def mint_token(around: Surroundings, *arguments: str) -> str:
-    """A token by auth's key: `--role personnel_agency --unit regency:5202 --ttl 12h`, `--service checkin`.
-
-    Raises:
-        StackError: auth refused; its output.
-    """
-    process = _start_command(around, "auth", runtime_role("auth"), "mint-token", *arguments, merge=False)
-    output, errors = process.communicate(timeout=_COMMAND_SECONDS)
-    if process.returncode != 0:
-        raise StackError(f"auth mint-token {' '.join(arguments)} failed:\n{output}{errors}")
-    return str(output).strip()
-
-
-def _start_command(
-    around: Surroundings, service: str, role: str, *arguments: str, merge: bool = True
-) -> "subprocess.Popen[str]":
+def _start(around: Surroundings, service: str, role: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(  # noqa: S603 - our own service
         (sys.executable, "-m", f"services.{service}", *arguments),
         cwd=REPOSITORY,
         env=_environment(around, service, role),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _output(process: "subprocess.Popen[str]", service: str, what: str) -> str:
+    output, errors = process.communicate(timeout=_COMMAND_SECONDS)
+    if process.returncode != 0:
+        raise StackError(f"{service} {what} failed:\n{output}{errors}")
+    return output.strip()
 
 
 def _environment(around: Surroundings, service: str, role: str) -> dict[str, str]:

@@ -26,14 +26,12 @@ from ops.stack.services import (
     REPLICAS,
     Surroundings,
     max_connections,
-    migrate,
-    mint_service_tokens,
-    mint_token,
+    migrate_and_mint,
     service_part,
+    staff_token_file,
 )
 from ops.stack.supervisor import Supervisor, tail
-from ops.stack.target import DatabaseTarget, NatsTarget, StackTarget, save_target
-from ops.stack.usage import PartUsage, measure_processes
+from ops.stack.target import DatabaseTarget, NatsTarget, RunningStack, save_target
 
 ALL_PARTS = ("postgres", "nats", *(name for names in REPLICAS.values() for name in names), "envoy")
 
@@ -88,12 +86,12 @@ class Stack:
         self._report = report
         self._layout = prepare_layout(options.directory)
         self._held = ExitStack()
-        self._supervisor = Supervisor(self._layout)
+        self._supervisor = Supervisor(self._layout.socket("supervisor"))
         self._parts: dict[str, Part] = {}
         self._around: Surroundings | None = None
-        self._target: StackTarget | None = None
+        self._target: RunningStack | None = None
 
-    def start(self) -> StackTarget:
+    def start(self) -> RunningStack:
         """Starts all parts in order, each when those before it are ready.
 
         Raises:
@@ -118,7 +116,7 @@ class Stack:
             self._held.close()
 
     @property
-    def target(self) -> StackTarget:
+    def target(self) -> RunningStack:
         """How to reach the running stack.
 
         Raises:
@@ -132,26 +130,6 @@ class Stack:
     def layout(self) -> Layout:
         """Where it keeps what it has."""
         return self._layout
-
-    def mint_token(self, *, role: str, unit: str, ttl: str) -> str:
-        """A staff member's access token, for a run on this machine: sign-in of staff comes with its own issue.
-
-        Args:
-            role: as in auth ("personnel_agency").
-            unit: its scope ("regency:5202").
-            ttl: "12h".
-
-        Raises:
-            StackError: the stack has no auth, or auth refused.
-        """
-        if self._around is None:
-            raise StackError("the stack is not running")
-        return mint_token(self._around, "--role", role, "--unit", unit, "--ttl", ttl)
-
-    def usage(self) -> dict[str, PartUsage]:
-        """Memory and CPU of each running part, the supervisor's own included."""
-        pids = {name: state.pid for name, state in self._supervisor.states().items() if state.pid}
-        return measure_processes(pids, alone={"supervisor": self._supervisor.pid})
 
     def stop_part(self, name: str) -> None:
         """Stops one part in order and leaves it stopped: "PostgreSQL is away"."""
@@ -194,12 +172,12 @@ class Stack:
 
     # ------------------------------------------------------------------ start
 
-    def _start(self) -> StackTarget:
+    def _start(self) -> RunningStack:
         ports = choose_ports(self._port_names(), self._options.ports, WELL_KNOWN_PORTS)
         self._around = around = self._surroundings(ports)
         parts = list(self._describe(around, ports))
         self._parts = {part.name: part for part in parts}
-        self._supervisor.start(parts)
+        self._supervisor.start(self._layout, parts)
         for rank, names in enumerate(self._by_rank()):
             for name in names:
                 self._supervisor.start_part(name)
@@ -308,8 +286,7 @@ class Stack:
             asyncio.run(bootstrap(administrator, around.role_passwords, database=database))
         if any(True for _ in self._replicas()):
             start = time.monotonic()
-            migrate(around)
-            mint_service_tokens(around)
+            migrate_and_mint(around)
             self._report(f"{'schemas':<10} {', '.join(SERVICES):<30} ready in {_ms(start)} ms")
 
     def _by_rank(self) -> Iterator[list[str]]:
@@ -332,13 +309,13 @@ class Stack:
                 + tail(self._layout.log(part.name))
             ) from error
 
-    def _describe_target(self, around: Surroundings, ports: Mapping[str, int]) -> StackTarget:
+    def _describe_target(self, around: Surroundings, ports: Mapping[str, int]) -> RunningStack:
         replicas = [name for _service, name in self._replicas()]
         metrics = {name: f"http://127.0.0.1:{ports[f'{name}-metrics']}/metrics" for name in replicas}
         edge = self._parts.get("envoy")
         if edge is not None:
             metrics["envoy"] = f"http://127.0.0.1:{ports['edge-metrics']}/metrics"
-        return StackTarget(
+        return RunningStack(
             directory=self._layout.root,
             owner_pid=os.getpid(),
             regency=around.regency,
@@ -348,6 +325,7 @@ class Stack:
             metrics=metrics,
             database=self._database_target(ports),
             nats=self._nats_target(around),
+            staff_token_file=staff_token_file(self._layout) if self._has("auth") else None,
             supervisor=self._layout.socket("supervisor"),
             descriptors=self._layout.edge / "descriptors.binpb" if edge is not None else None,
         )

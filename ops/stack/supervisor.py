@@ -46,8 +46,11 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002 - there is one server
-        return _UnixConnection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        # Where the transport's close() looks for what to close.
+        self._connection = host, connection
+        return connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +64,21 @@ class PartState:
 
 
 class Supervisor:
-    """A supervisord of one stack.
+    """The supervisord that listens at `socket`: to be started as this process's child, or another process's."""
 
-    `start` makes it a child of this process that dies with it; `attach` talks to one that another process started.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._socket = layout.socket("supervisor")
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, parts: Iterable[Part]) -> None:
-        """Starts supervisord with all `parts` known and none running.
+    def start(self, layout: Layout, parts: Iterable[Part]) -> None:
+        """Starts supervisord, which dies with this process, with all `parts` known and none running.
 
         Raises:
             StackError: it does not answer.
         """
-        log = self._layout.log("supervisor")
-        configuration = self._layout.root / "supervisord.conf"
-        configuration.write_text(self._configuration(parts), encoding="utf-8")
+        log = layout.log("supervisor")
+        configuration = layout.root / "supervisord.conf"
+        configuration.write_text(_configuration(layout, self._socket, parts), encoding="utf-8")
         argv = [
             sys.executable,
             "-m",
@@ -91,12 +90,12 @@ class Supervisor:
         spec: dict[str, object] = {
             "argv": argv,
             "env": {"LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"},
-            "cwd": str(self._layout.root),
+            "cwd": str(layout.root),
             # In order, also when nobody is left to say so.
             "death_signal": signal.SIGTERM,
             "is_supervisor": True,
         }
-        path = write_secret(self._layout.specs / "supervisor.json", json.dumps(spec))
+        path = write_secret(layout.specs / "supervisor.json", json.dumps(spec))
         self._socket.unlink(missing_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own script
@@ -180,66 +179,69 @@ class Supervisor:
             return False
 
     def _call(self, method: str, *arguments: object) -> Any:
-        server = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(self._socket))
+        transport = _UnixTransport(self._socket)
         try:
-            return getattr(server.supervisor, method)(*arguments)
+            with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
+                return getattr(server.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             raise StackError(f"supervisord: {method}{arguments}: {fault.faultString}") from fault
         except (OSError, http.client.HTTPException) as error:
             raise StackError(f"supervisord does not answer at {self._socket}: {error}") from error
 
-    def _configuration(self, parts: Iterable[Part]) -> str:
-        lines = [
-            "[unix_http_server]",
-            f"file = {_escaped(self._socket)}",
-            "chmod = 0600",
-            "[supervisord]",
-            "nodaemon = true",
-            "loglevel = warn",
-            f"logfile = {_escaped(self._layout.log('supervisord'))}",
-            "logfile_maxbytes = 1MB",
-            f"pidfile = {_escaped(self._layout.run / 'supervisord.pid')}",
-            f"childlogdir = {_escaped(self._layout.logs)}",
-            "minfds = 1024",
-            # So it does not warn that it runs as root, where it does.
-            *(["user = root"] if os.geteuid() == 0 else []),
-            "[rpcinterface:supervisor]",
-            "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
-        ]
-        for part in parts:
-            lines += self._program(part)
-        return "\n".join(lines) + "\n"
 
-    def _program(self, part: Part) -> Sequence[str]:
-        spec = {
-            "argv": part.argv,
-            "env": dict(part.env),
-            "cwd": str(part.cwd),
-            "death_signal": part.stop_signal,
-            "identity": part.identity,
-            "uid": part.uid,
-            "gid": part.gid,
-            "nofile": part.open_files,
-        }
-        # A file, because supervisord's own lists of arguments and variables have quoting rules and no privacy.
-        path = write_secret(self._layout.specs / f"{part.name}.json", json.dumps(spec))
-        command = " ".join(f'"{_escaped(word)}"' for word in guard_command(path))
-        return [
-            f"[program:{part.name}]",
-            f"command = {command}",
-            f"priority = {part.rank}",
-            "autostart = false",
-            "autorestart = true",
-            "startsecs = 1",
-            f"startretries = {_START_RETRIES}",
-            f"stopsignal = {part.stop_signal.name.removeprefix('SIG')}",
-            f"stopwaitsecs = {part.stop_seconds}",
-            "killasgroup = true",
-            "redirect_stderr = true",
-            f"stdout_logfile = {_escaped(self._layout.log(part.name))}",
-            f"stdout_logfile_maxbytes = {_LOG_BYTES}",
-            "stdout_logfile_backups = 1",
-        ]
+def _configuration(layout: Layout, socket: Path, parts: Iterable[Part]) -> str:
+    lines = [
+        "[unix_http_server]",
+        f"file = {_escaped(socket)}",
+        "chmod = 0600",
+        "[supervisord]",
+        "nodaemon = true",
+        "loglevel = warn",
+        f"logfile = {_escaped(layout.log('supervisord'))}",
+        "logfile_maxbytes = 1MB",
+        f"pidfile = {_escaped(layout.run / 'supervisord.pid')}",
+        f"childlogdir = {_escaped(layout.logs)}",
+        "minfds = 1024",
+        # So it does not warn that it runs as root, where it does.
+        *(["user = root"] if os.geteuid() == 0 else []),
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for part in parts:
+        lines += _program(layout, part)
+    return "\n".join(lines) + "\n"
+
+
+def _program(layout: Layout, part: Part) -> Sequence[str]:
+    spec = {
+        "argv": part.argv,
+        "env": dict(part.env),
+        "cwd": str(part.cwd),
+        "death_signal": part.stop_signal,
+        "identity": part.identity,
+        "uid": part.uid,
+        "gid": part.gid,
+        "nofile": part.open_files,
+    }
+    # A file, because supervisord's own lists of arguments and variables have quoting rules and no privacy.
+    path = write_secret(layout.specs / f"{part.name}.json", json.dumps(spec))
+    command = " ".join(f'"{_escaped(word)}"' for word in guard_command(path))
+    return [
+        f"[program:{part.name}]",
+        f"command = {command}",
+        f"priority = {part.rank}",
+        "autostart = false",
+        "autorestart = true",
+        "startsecs = 1",
+        f"startretries = {_START_RETRIES}",
+        f"stopsignal = {part.stop_signal.name.removeprefix('SIG')}",
+        f"stopwaitsecs = {part.stop_seconds}",
+        "killasgroup = true",
+        "redirect_stderr = true",
+        f"stdout_logfile = {_escaped(layout.log(part.name))}",
+        f"stdout_logfile_maxbytes = {_LOG_BYTES}",
+        "stdout_logfile_backups = 1",
+    ]
 
 
 def guard_command(spec: Path) -> tuple[str, ...]:

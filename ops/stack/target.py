@@ -3,11 +3,14 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ops.stack.layout import write_secret
 from ops.stack.part import StackError
+from ops.stack.supervisor import Supervisor
+from ops.stack.usage import PartUsage, measure_processes
 
 
 class _Frozen(BaseModel):
@@ -29,9 +32,11 @@ class DatabaseTarget(_Frozen):
     administrator: str
     password_file: Path
 
-    def password(self) -> str:
-        """The administrator's password."""
-        return self.password_file.read_text(encoding="utf-8")
+    def url(self) -> str:
+        """postgresql://... of the administrator."""
+        password = quote(self.password_file.read_text(encoding="utf-8"), safe="")
+        user = quote(self.administrator, safe="")
+        return f"postgresql://{user}:{password}@{self.host}:{self.port}/{self.name}"
 
 
 class NatsTarget(_Frozen):
@@ -47,7 +52,7 @@ class NatsTarget(_Frozen):
     password_files: Mapping[str, Path]
 
 
-class StackTarget(_Frozen):
+class RunningStack(_Frozen):
     """Everything a tool needs to work with a running stack.
 
     Attributes:
@@ -58,6 +63,7 @@ class StackTarget(_Frozen):
         grpc: direct gRPC addresses ("127.0.0.1:port") by replica ("auth", "checkin-1", "checkin-2", "reporting").
         metrics: URLs of Prometheus metrics by part.
         database, nats: None when the stack has none.
+        staff_token_file: holds an access token of the personnel agency for this run. None without auth.
         supervisor: path of supervisord's socket.
         descriptors: a descriptor set of all public services (for `grpcurl -protoset`). None without edge.
     """
@@ -71,8 +77,29 @@ class StackTarget(_Frozen):
     metrics: Mapping[str, str]
     database: DatabaseTarget | None
     nats: NatsTarget | None
+    staff_token_file: Path | None
     supervisor: Path
     descriptors: Path | None
+
+    def staff_token(self) -> str:
+        """An access token of the personnel agency.
+
+        Raises:
+            StackError: this stack has no auth.
+        """
+        if self.staff_token_file is None:
+            raise StackError("this stack was started without auth")
+        return self.staff_token_file.read_text(encoding="ascii")
+
+    def usage(self) -> dict[str, PartUsage]:
+        """Memory and CPU of each running part, the supervisor's own included; also from another process.
+
+        Raises:
+            StackError: the stack is gone.
+        """
+        supervisor = Supervisor(self.supervisor)
+        pids = {name: state.pid for name, state in supervisor.states().items() if state.pid}
+        return measure_processes(pids, alone={"supervisor": supervisor.pid})
 
     @property
     def edge_grpc(self) -> str:
@@ -86,12 +113,12 @@ class StackTarget(_Frozen):
         return self.edge.split("://", 1)[1]
 
 
-def save_target(target: StackTarget, path: Path) -> None:
+def save_target(target: RunningStack, path: Path) -> None:
     """Writes the description of a running stack; only this user can read it."""
     write_secret(path, target.model_dump_json(indent=1))
 
 
-def load_target(directory: Path) -> StackTarget:
+def load_target(directory: Path) -> RunningStack:
     """The stack that runs in `directory`.
 
     Raises:
@@ -100,7 +127,7 @@ def load_target(directory: Path) -> StackTarget:
     path = directory / "stack.json"
     hint = f"no stack runs in {directory}: start one with `make run`"
     try:
-        target = StackTarget.model_validate_json(path.read_bytes())
+        target = RunningStack.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise StackError(hint) from error
     except ValidationError as error:
