@@ -1,7 +1,7 @@
 """checkin's tap store and partitions on real PostgreSQL, with the rights the serving role has and no others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,9 +92,9 @@ def fresh(count: int, moment: datetime = SEVEN) -> list[AcceptedTap]:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-def store(request: pytest.FixtureRequest, engine: AsyncEngine) -> Iterator[TapStore]:
+def store(request: pytest.FixtureRequest, engine: AsyncEngine) -> TapStore:
     """The same promises of the stand-in of the unit tests and of the real one."""
-    yield MemoryTapStore() if request.param == "memory" else store_on(engine)
+    return MemoryTapStore() if request.param == "memory" else store_on(engine)
 
 
 async def test_new_taps_are_stored_and_repeats_get_the_identical_receipt(store: TapStore) -> None:
