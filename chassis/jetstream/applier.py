@@ -46,7 +46,7 @@ class ConsumerMetrics:
         )
         self.poison = Counter("hadir_consumer_poison", "Events set aside", [*by, "reason"], registry=registry)
         self.pending = Gauge(
-            "hadir_consumer_pending", "Events in the stream not delivered yet", by, registry=registry
+            "hadir_consumer_pending", "Events in the stream that are not applied yet", by, registry=registry
         )
         self.last_applied = Gauge(
             "hadir_consumer_last_applied_timestamp_seconds",

@@ -136,10 +136,9 @@ class NatsConnection:
             async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
                 if client.is_connected:
                     await client.drain()
-                else:
-                    await client.close()
-        except (nats.errors.Error, OSError, TimeoutError) as error:
+        except (nats.errors.Error, OSError) as error:
             logger.warning("closing the connection to NATS: %s", _told(error))
+        await _close(client)
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE_SECONDS
@@ -166,8 +165,7 @@ class NatsConnection:
             self._connected_gauge.set(0)
             self._client = None
             logger.warning("lost the connection to NATS")
-            with contextlib.suppress(Exception):
-                await client.close()
+            await _close(client)
 
     async def _connect(self) -> Client:
         client = Client()
@@ -197,10 +195,16 @@ class NatsConnection:
                     closed_cb=closed,
                 )
         except BaseException:
-            with contextlib.suppress(Exception):
-                await client.close()
+            await _close(client)
             raise
         return client
+
+
+async def _close(client: Client) -> None:
+    """Close the socket, whatever state the client is in."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(1.0):
+            await client.close()
 
 
 async def _quiet(error: Exception) -> None:

@@ -112,11 +112,17 @@ async def _one_by_one(
         waiting[future] = place
     if waiting:
         await asyncio.wait(waiting, timeout=timeout)
+    _read_answers(waiting, outcome)
+    return outcome
+
+
+def _read_answers(waiting: Mapping[asyncio.Future[PubAck], int], outcome: Outcome) -> None:
+    silent: list[int] = []
     for future, place in waiting.items():
         if not future.done():
             # nats-py keeps the future until it is done, for ever.
             future.cancel()
-            outcome.failure = outcome.failure or TimeoutError("no acknowledgement from JetStream")
+            silent.append(place)
             continue
         error_of = future.exception()
         if error_of is None:
@@ -126,4 +132,9 @@ async def _one_by_one(
             outcome.refused[place] = error_of
         elif isinstance(error_of, Exception):
             outcome.failure = error_of
-    return outcome
+    unanswered = TimeoutError("no acknowledgement from JetStream")
+    if outcome.acked and outcome.failure is None:
+        # The stream answered the others: no stream listens on these subjects, or the user may not publish there.
+        outcome.refused.update(dict.fromkeys(silent, unanswered))
+    elif silent:
+        outcome.failure = outcome.failure or unanswered
