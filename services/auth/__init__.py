@@ -1,0 +1,1 @@
+"""auth: people, schools, devices, activation codes, tokens, the roster. Owner: auth."""

@@ -1,0 +1,1 @@
+"""What auth reaches: PostgreSQL, keys and tokens. Owner: auth."""

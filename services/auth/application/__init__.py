@@ -1,0 +1,1 @@
+"""What auth does: use cases, pure, with everything outside behind ports. Owner: auth."""

@@ -1,0 +1,1 @@
+"""What auth decides: pure rules and types, nothing is read or written here. Owner: auth."""

@@ -1,0 +1,1 @@
+"""Where auth is reached: gRPC servicers, their messages and errors. Owner: auth."""
