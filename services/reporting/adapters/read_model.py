@@ -106,7 +106,10 @@ _PUT_SCHOOLS = text(
     f"INSERT INTO reporting.schools AS present (regency, {_list(_SCHOOL_TYPES)})"  # noqa: S608
     f" SELECT {_OURS}, came.* FROM {_came(_SCHOOL_TYPES)}"
     f" ON CONFLICT (regency, npsn) DO UPDATE SET {_list(_SCHOOL_TYPES, '{0} = EXCLUDED.{0}')}"
-    " WHERE present.version < EXCLUDED.version RETURNING npsn"
+    " WHERE present.version < EXCLUDED.version OR (CAST(:reconcile AS boolean)"
+    f" AND present.version = EXCLUDED.version AND ({_list(_SCHOOL_TYPES, 'present.{}')})"
+    f" IS DISTINCT FROM ({_list(_SCHOOL_TYPES, 'EXCLUDED.{}')}))"
+    " RETURNING npsn"
 )
 # Not chassis.upsert: an older version that comes late still says that the person was known earlier.
 _PUT_PEOPLE = text(
@@ -131,6 +134,7 @@ _RESERVE_PEOPLE = text(
     f" SELECT {_OURS}, id, 0, '', '', '', false, 'infinity' FROM unnest(CAST(:ids AS uuid[])) AS came (id)"
     " ON CONFLICT (regency, person_id) DO NOTHING"
 )
+_SCHOOL_VERSIONS = text("SELECT npsn, version FROM reporting.schools WHERE regency = :regency")
 _WEEK_DAYS = text(
     "SELECT npsn, week_days FROM reporting.schools"
     " WHERE regency = :regency AND npsn = ANY (CAST(:npsns AS text[]))"
@@ -216,11 +220,16 @@ class PostgresReadModel:
         added = await self._execute(_ADD_TAPS, _columns(_TAP_TYPES, taps))
         return [PersonDay(str(person), day) for person, day, practice in added if not practice]
 
-    async def put_schools(self, schools: Sequence[SchoolRecord]) -> list[str]:
+    async def put_schools(self, schools: Sequence[SchoolRecord], *, reconcile: bool = False) -> list[str]:
         """See `ReadModel`."""
         if not schools:
             return []
-        return list(await self._scalars(_PUT_SCHOOLS, _columns(_SCHOOL_TYPES, schools)))
+        columns = _columns(_SCHOOL_TYPES, schools)
+        return await self._scalars(_PUT_SCHOOLS, {**columns, "reconcile": reconcile})
+
+    async def school_versions(self) -> Mapping[str, int]:
+        """See `ReadModel`."""
+        return {npsn: int(version) for npsn, version in await self._execute(_SCHOOL_VERSIONS, {})}
 
     async def put_people(self, people: Sequence[PersonRecord]) -> list[str]:
         """See `ReadModel`."""

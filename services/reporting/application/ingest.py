@@ -23,10 +23,12 @@ async def take_people(
     schools: Iterable[SchoolRecord],
     *,
     now: datetime,
+    reconcile: bool = False,
 ) -> None:
     """Stores newer versions of people and schools, and assesses again the days they leave undecided.
 
-    Days already decided stay as they are: a transfer or a new working week does not rewrite history.
+    Days already decided stay as they are: a transfer or a new working week does not rewrite history. `reconcile`
+    also takes schools that differ at the same version (`ReadModel.put_schools`).
     """
     newest_school: dict[str, SchoolRecord] = {}
     for school in schools:
@@ -39,7 +41,9 @@ async def take_people(
         since = person.known_since if held is None else min(held.known_since, person.known_since)
         newest = person if held is None or held.version < person.version else held
         newest_person[person.person_id] = newest._replace(known_since=since)
-    changed_schools = await model.put_schools([newest_school[npsn] for npsn in sorted(newest_school)])
+    changed_schools = await model.put_schools(
+        [newest_school[npsn] for npsn in sorted(newest_school)], reconcile=reconcile
+    )
     changed_people = await model.put_people([newest_person[key] for key in sorted(newest_person)])
     days = await model.undecided(changed_people, changed_schools)
     await assess_person_days(model, book, days, now=now)

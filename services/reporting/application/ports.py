@@ -44,7 +44,7 @@ class TapRecord(NamedTuple):
 
 
 class SchoolRecord(NamedTuple):
-    """A school as PersonChanged tells it; `version` 0 when the source gives none."""
+    """A school as PersonChanged tells it."""
 
     npsn: str
     version: int
@@ -90,8 +90,14 @@ class ReadModel(Protocol):
     async def add_taps(self, taps: Sequence[TapRecord]) -> list[PersonDay]:
         """Stores taps; known ones change nothing. The person-days of the new ones that are no practice."""
 
-    async def put_schools(self, schools: Sequence[SchoolRecord]) -> list[str]:
-        """Stores schools whose version is newer than the stored one; NPSNs of these."""
+    async def put_schools(self, schools: Sequence[SchoolRecord], *, reconcile: bool = False) -> list[str]:
+        """Stores schools whose version is newer than the stored one; NPSNs of these.
+
+        With `reconcile` also those that differ at the same version: an event was missed.
+        """
+
+    async def school_versions(self) -> Mapping[str, int]:
+        """Versions of all stored schools."""
 
     async def put_people(self, people: Sequence[PersonRecord]) -> list[str]:
         """Stores people whose version is newer than the stored one; ids of these."""
