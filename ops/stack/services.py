@@ -26,7 +26,7 @@ REPLICAS: Mapping[str, Sequence[str]] = {
 RANKS = {"auth": 20, "checkin": 30, "reporting": 30}
 
 # Connections of one process; their sum is what max_connections is computed from.
-POOL_SIZES = {"auth": 5, "checkin": 6, "reporting": 5}
+POOL_SIZES = {"auth": 8, "checkin": 6, "reporting": 6}
 # Three that PostgreSQL keeps for its administrator, the migrations, what verifies a run, and a person with psql.
 SPARE_CONNECTIONS = 20
 
@@ -79,7 +79,13 @@ def max_connections() -> int:
 
 
 def service_part(
-    around: Surroundings, service: str, name: str, *, grpc_port: int, metrics_port: int, auth_target: str
+    around: Surroundings,
+    service: str,
+    name: str,
+    *,
+    grpc_port: int,
+    metrics_port: int,
+    targets: Mapping[str, str],
 ) -> Part:
     """One replica of a service.
 
@@ -89,16 +95,16 @@ def service_part(
         name: of the replica.
         grpc_port: for direct gRPC, on 127.0.0.1; callers there are not believed about their arrival.
         metrics_port: of /metrics, on 127.0.0.1.
-        auth_target: where auth is called.
+        targets: where each service is called by the others.
     """
     socket = around.layout.socket(name)
-    env = _environment(around, service, runtime_role(service))
+    env = _environment(around, service)
     env |= {
         "HADIR_GRPC_LISTEN": f"127.0.0.1:{grpc_port}",
         "HADIR_EDGE_LISTEN": f"unix:{socket}",
         "HADIR_METRICS_LISTEN": f"127.0.0.1:{metrics_port}",
-        "HADIR_AUTH_TARGET": auth_target,
     }
+    env |= {f"HADIR_{peer.upper()}_TARGET": target for peer, target in targets.items() if peer != service}
     return Part(
         name=name,
         argv=(sys.executable, "-m", f"services.{service}", "serve"),
@@ -121,9 +127,7 @@ def migrate_and_mint(around: Surroundings) -> None:
     Raises:
         StackError: one failed; its output.
     """
-    commands = {
-        (service, "migrate"): _start(around, service, owner_role(service), "migrate") for service in REPLICAS
-    }
+    commands = {(service, "migrate"): _start(around, service, "migrate") for service in REPLICAS}
     tokens: dict[Path, tuple[str, ...]] = {
         _service_token(around.layout, service): ("--service", service, "--ttl", _SERVICE_CREDENTIAL_TTL)
         for service in REPLICAS
@@ -131,9 +135,7 @@ def migrate_and_mint(around: Surroundings) -> None:
     }
     agency = ("--role", "personnel_agency", "--unit", f"regency:{around.regency}")
     tokens[staff_token_file(around.layout)] = (*agency, "--ttl", _STAFF_CREDENTIAL_TTL)
-    minted = {
-        path: _start(around, "auth", runtime_role("auth"), "mint-token", *how) for path, how in tokens.items()
-    }
+    minted = {path: _start(around, "auth", "mint-token", *how) for path, how in tokens.items()}
     commands |= {("auth", f"mint-token for {path.name}"): process for path, process in minted.items()}
     try:
         outputs = {what: _output(process, *what) for what, process in commands.items()}
@@ -150,11 +152,13 @@ def staff_token_file(layout: Layout) -> Path:
     return layout.secret("staff.token")
 
 
-def _start(around: Surroundings, service: str, role: str, *arguments: str) -> "subprocess.Popen[str]":
+def _start(around: Surroundings, service: str, *arguments: str) -> "subprocess.Popen[str]":
+    owner = owner_role(service)
+    owner_url = write_secret(around.layout.secret(f"{owner}.url"), around.database_url(owner))
     return subprocess.Popen(  # noqa: S603 - our own service
         (sys.executable, "-m", f"services.{service}", *arguments),
         cwd=REPOSITORY,
-        env=_environment(around, service, role),
+        env=_environment(around, service) | {"HADIR_MIGRATE_DATABASE_URL_FILE": str(owner_url)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -169,8 +173,8 @@ def _output(process: "subprocess.Popen[str]", service: str, what: str) -> str:
     return output.strip()
 
 
-def _environment(around: Surroundings, service: str, role: str) -> dict[str, str]:
-    layout = around.layout
+def _environment(around: Surroundings, service: str) -> dict[str, str]:
+    layout, role = around.layout, runtime_role(service)
     # A person's own HADIR_ settings (HADIR_QUEUE_LENGTH=...) reach the services; what the stack decides wins.
     env = {name: value for name, value in os.environ.items() if name.startswith("HADIR_")}
     for name in ("HADIR_DATABASE_URL", PARENT_VARIABLE):
@@ -183,7 +187,10 @@ def _environment(around: Surroundings, service: str, role: str) -> dict[str, str
         "HADIR_ENVIRONMENT": "development",
         "HADIR_REGENCY": around.regency,
         "HADIR_ZONE": around.zone,
-        "HADIR_DATABASE_URL_FILE": str(write_secret(layout.secret(f"{role}.url"), around.database_url(role))),
+        # A serving process never has the owner's connection, nor a migration the serving role's.
+        (
+            "HADIR_DATABASE_URL_FILE" if role == runtime_role(service) else "HADIR_MIGRATE_DATABASE_URL_FILE"
+        ): str(write_secret(layout.secret(f"{role}.url"), around.database_url(role))),
         "HADIR_DATABASE_POOL_SIZE": str(POOL_SIZES[service]),
         "HADIR_NATS_URL": around.nats_url,
         "HADIR_DRAIN_WAIT_SECONDS": str(around.drain_seconds),
@@ -198,7 +205,7 @@ def _environment(around: Surroundings, service: str, role: str) -> dict[str, str
 
 def _own_secrets(layout: Layout, service: str) -> dict[str, str]:
     if service == "auth":
-        return {"HADIR_SIGNING_KEY_FILE": str(kept_signing_key(layout, "auth-signing-key.pem"))}
+        return {"HADIR_AUTH_SIGNING_KEY_FILE": str(kept_signing_key(layout, "auth-signing-key.pem"))}
     secrets: dict[str, Path] = {"HADIR_SERVICE_TOKEN_FILE": _service_token(layout, service)}
     if service == "checkin":
         # The same for both replicas: any of them answers for a tap that another one took.

@@ -156,6 +156,10 @@ class Stack:
         """
         self._await(self._parts[name], over=_GIVEN_UP)
 
+    def pids(self) -> dict[str, int]:
+        """The process of each part; 0: it has none now."""
+        return {name: state.pid for name, state in self._supervisor.states().items()}
+
     def log(self, name: str) -> Path:
         """The path of a part's log."""
         return self._layout.log(name)
@@ -257,7 +261,7 @@ class Stack:
             yield prepare_postgres(self._layout, port=ports["postgres"], max_connections=max_connections())
         if "nats" in ports:
             yield prepare_nats(self._layout, port=ports["nats"], monitor_port=ports["nats-monitor"])
-        auth = f"127.0.0.1:{ports.get('auth', 0)}"
+        targets = {service: f"127.0.0.1:{ports.get(names[0], 0)}" for service, names in REPLICAS.items()}
         for service, name in self._replicas():
             yield service_part(
                 around,
@@ -265,7 +269,7 @@ class Stack:
                 name,
                 grpc_port=ports[name],
                 metrics_port=ports[f"{name}-metrics"],
-                auth_target=auth,
+                targets=targets,
             )
         if "edge" in ports:
             yield prepare_envoy(
