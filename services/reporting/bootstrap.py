@@ -103,86 +103,90 @@ def _engine(settings: ReportingSettings) -> AsyncEngine:
     )
 
 
+async def start(
+    application: Application, settings: ReportingSettings, *, clock: Clock, registry: CollectorRegistry
+) -> GrpcServer:
+    """Start all parts; `application` stops them in reverse order. The server that was started, for its addresses.
+
+    Neither auth nor NATS nor the database need be there.
+    """
+    regency = settings.regency
+    book = load_policies(settings.policy_file)
+    engine = _engine(settings)
+    application.on_stop("database", engine.dispose)
+    scrape = start_metrics_server(registry, settings.metrics_listen)
+    application.on_stop("metrics", scrape.close)
+    nats = await connect(settings, name="hadir-reporting", registry=registry)
+    application.on_stop("nats", nats.stop)
+    auth = grpc_client.channel(settings.auth_target, user_agent="hadir-reporting")
+    application.on_stop("auth channel", lambda: auth.close(None))
+
+    keys = AuthKeys(engine, auth, regency=regency, now=clock.now)
+    keyset = KeySet(refresh=keys.fetch, clock=clock)
+    relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
+    people, taps = consumers(
+        engine=engine, nats=nats, registry=registry, book=book, clock=clock, regency=regency, relay=relay
+    )
+    sweep = Clockwork(
+        sweeper=Sweeper(begin=lambda: PostgresTransaction(engine, regency=regency), book=book),
+        clock=clock,
+        seconds=settings.sweep_seconds,
+        told=relay.notify,
+        registry=registry,
+    )
+    queries = PostgresQueries(engine, regency=regency)
+    boards = Boards(queries=queries, book=book, clock=clock, max_watchers=settings.most_watchers)
+    Gauge("hadir_reporting_watchers", "Boards watched now", registry=registry).set_function(
+        lambda: boards.watchers
+    )
+
+    async def drain_outbox() -> None:
+        await relay.drain(_DRAIN_SECONDS)
+
+    application.on_stop("outbox", drain_outbox)
+    for name, run in (
+        ("outbox relay", relay.run),
+        ("people consumer", people.run),
+        ("tap consumer", taps.run),
+        ("sweep", sweep.run),
+        ("auth keys", lambda: keys.follow(keyset)),
+    ):
+        _ = application.supervise(name, run)
+
+    server = GrpcServer(
+        settings=settings,
+        clock=clock,
+        registry=registry,
+        verifier=TokenVerifier(keyset=keyset, regency=regency, clock=clock),
+        errors=ERRORS,
+        access=access_table(),
+    )
+    server.add(
+        reporting_service_pb2_grpc.add_ReportingServiceServicer_to_server,
+        ReportingServicer(
+            queries=queries,
+            boards=boards,
+            clock=clock,
+            zone=settings.zone_info(),
+            regency=regency,
+            day_message=day_assessed,
+        ),
+    )
+    server.health.add_informational("auth", lambda: keys.answered)
+    server.health.add_informational("auth-keys", lambda: len(keyset) > 0)
+    server.health.add_informational("database", lambda: answers(engine))
+    server.health.add_informational("nats", lambda: nats.connected)
+    application.on_stop("server", server.stop)
+    await server.start()
+    return server
+
+
 async def serve(settings: ReportingSettings) -> None:
     """Run reporting until SIGTERM or SIGINT; then stop in order: out of rotation, drain NATS, close."""
     configure_logging(service="reporting", level=settings.log_level)
-    clock, regency = settings.clock(), settings.regency
     registry = new_registry()
-    book = load_policies(settings.policy_file)
-
     async with Application(registry=registry) as application:
-        engine = _engine(settings)
-        application.on_stop("database", engine.dispose)
-        scrape = start_metrics_server(registry, settings.metrics_listen)
-        application.on_stop("metrics", scrape.close)
-        nats = await connect(settings, name="hadir-reporting", registry=registry)
-        application.on_stop("nats", nats.stop)
-        auth = grpc_client.channel(settings.auth_target, user_agent="hadir-reporting")
-        application.on_stop("auth channel", lambda: auth.close(None))
-
-        keys = AuthKeys(engine, auth, regency=regency, now=clock.now)
-        keyset = KeySet(refresh=keys.fetch, clock=clock)
-        relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
-        people, taps = consumers(
-            engine=engine,
-            nats=nats,
-            registry=registry,
-            book=book,
-            clock=clock,
-            regency=regency,
-            relay=relay,
-        )
-        sweep = Clockwork(
-            sweeper=Sweeper(begin=lambda: PostgresTransaction(engine, regency=regency), book=book),
-            clock=clock,
-            seconds=settings.sweep_seconds,
-            told=relay.notify,
-            registry=registry,
-        )
-        queries = PostgresQueries(engine, regency=regency)
-        boards = Boards(queries=queries, book=book, clock=clock, max_watchers=settings.most_watchers)
-        Gauge("hadir_reporting_watchers", "Boards watched now", registry=registry).set_function(
-            lambda: boards.watchers
-        )
-
-        async def drain_outbox() -> None:
-            await relay.drain(_DRAIN_SECONDS)
-
-        application.on_stop("outbox", drain_outbox)
-        for name, run in (
-            ("outbox relay", relay.run),
-            ("people consumer", people.run),
-            ("tap consumer", taps.run),
-            ("sweep", sweep.run),
-            ("auth keys", lambda: keys.follow(keyset)),
-        ):
-            _ = application.supervise(name, run)
-
-        server = GrpcServer(
-            settings=settings,
-            clock=clock,
-            registry=registry,
-            verifier=TokenVerifier(keyset=keyset, regency=regency, clock=clock),
-            errors=ERRORS,
-            access=access_table(),
-        )
-        server.add(
-            reporting_service_pb2_grpc.add_ReportingServiceServicer_to_server,
-            ReportingServicer(
-                queries=queries,
-                boards=boards,
-                clock=clock,
-                zone=settings.zone_info(),
-                regency=regency,
-                day_message=day_assessed,
-            ),
-        )
-        server.health.add_informational("auth", lambda: keys.answered)
-        server.health.add_informational("auth-keys", lambda: len(keyset) > 0)
-        server.health.add_informational("database", lambda: answers(engine))
-        server.health.add_informational("nats", lambda: nats.connected)
-        application.on_stop("server", server.stop)
-        await server.start()
+        await start(application, settings, clock=settings.clock(), registry=registry)
         await application.run_until_stopped()
 
 

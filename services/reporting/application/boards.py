@@ -54,13 +54,27 @@ class Boards:
         book: the rules; they say who has duty.
         clock: the time.
         max_watchers: watches this process serves at once; the next one is refused.
+        fresh_seconds: see `FRESH_SECONDS`.
+        heartbeat_seconds: see `HEARTBEAT_SECONDS`.
     """
 
-    def __init__(self, *, queries: Queries, book: PolicyBook, clock: Clock, max_watchers: int) -> None:
+    def __init__(
+        self,
+        *,
+        queries: Queries,
+        book: PolicyBook,
+        clock: Clock,
+        max_watchers: int,
+        fresh_seconds: float = FRESH_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
         self._queries = queries
         self._book = book
         self._clock = clock
         self._max_watchers = max_watchers
+        self._fresh = fresh_seconds
+        # A look before the last one in time would come after it.
+        self._silence = heartbeat_seconds - fresh_seconds
         self._watchers = 0
         self._readings: OrderedDict[_Key, _Reading] = OrderedDict()
         self._running: dict[_Key, asyncio.Task[_Reading]] = {}
@@ -97,11 +111,11 @@ class Boards:
             yield Update(told.total, told.rows, as_of, full=True)
             told_at = self._clock.monotonic()
             while until is None or self._clock.now() < until:
-                await asyncio.sleep(FRESH_SECONDS)
+                await asyncio.sleep(self._fresh)
                 board, as_of = await self.board(work_date, slot, area)
                 rows = () if board is told else changed_rows(told, board)
                 silent = self._clock.monotonic() - told_at
-                if rows or board.total != told.total or silent >= HEARTBEAT_SECONDS - FRESH_SECONDS:
+                if rows or board.total != told.total or silent >= self._silence:
                     yield Update(board.total, rows, as_of, full=False)
                     told_at = self._clock.monotonic()
                 told = board
@@ -127,15 +141,21 @@ class Boards:
 
     async def _reading(self, key: _Key) -> _Reading:
         kept = self._readings.get(key)
-        if kept is not None and self._clock.monotonic() - kept.at < FRESH_SECONDS:
+        if kept is not None and self._clock.monotonic() - kept.at < self._fresh:
             self._readings.move_to_end(key)
             return kept
         running = self._running.get(key)
         if running is None:
             running = self._running[key] = asyncio.create_task(self._read(key), name="board reading")
-            running.add_done_callback(lambda _: self._running.pop(key, None))
+            running.add_done_callback(lambda task: self._finished(key, task))
         # Shielded: the caller that happened to start it may go away while others wait for it.
         return await asyncio.shield(running)
+
+    def _finished(self, key: _Key, task: asyncio.Task[_Reading]) -> None:
+        self._running.pop(key, None)
+        if not task.cancelled():
+            # Asked for, so that a reading whose callers all left does not complain that nobody looked at its error.
+            task.exception()
 
     async def _read(self, key: _Key) -> _Reading:
         at, as_of = self._clock.monotonic(), self._clock.now()
