@@ -41,8 +41,14 @@ class FakeUpstream(grpc.GenericRpcHandler):
 
         self.answers[method] = reply
 
+    @property
+    def serving(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._server is not None
+
     async def start(self, address: str) -> None:
-        self._server = grpc.aio.server()
+        # As the services' limit: the edge's own is the smaller one.
+        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", 4 * 1024 * 1024),))
         self._server.add_generic_rpc_handlers((self,))
         health = health_aio.HealthServicer()
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
