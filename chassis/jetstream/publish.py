@@ -20,6 +20,7 @@ from nats.js.errors import APIError
 
 # What the server answers to a message as such; 5xx speaks of the server or the stream (full, no leader).
 _REFUSED_CODES: Final = range(400, 500)
+_LOOK_SECONDS: Final = 1.0
 _GONE: Final = (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError)
 
 
@@ -52,11 +53,20 @@ class Outcome:
 async def publish(
     client: Client, context: JetStreamContext, stream: str, messages: Sequence[Outgoing], *, timeout: float
 ) -> Outcome:
-    """Publish all, and wait at most `timeout` seconds for the stream's word on them. Does not raise for NATS' sake."""
+    """Publish all, and wait for the stream's word on them. Does not raise for NATS' sake.
+
+    It takes `timeout` seconds when the server hangs, and at most twice that and a second when it leaves a part of the
+    messages without an answer (the user may not publish on their subjects).
+    """
     try:
-        async with asyncio.timeout(timeout):
-            if await _atomically(client, stream, messages, timeout):
-                return Outcome(acked=list(range(len(messages))))
+        try:
+            async with asyncio.timeout(timeout):
+                if await _atomically(client, stream, messages, timeout):
+                    return Outcome(acked=list(range(len(messages))))
+        except TimeoutError:
+            # When it is the last message that may not be published, nothing commits the batch and nothing answers.
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await context.stream_info(stream)
         return await _one_by_one(context, stream, messages, timeout=timeout)
     except (nats.errors.Error, OSError) as error:
         return Outcome(failure=error)
@@ -87,9 +97,8 @@ async def _atomically(client: Client, stream: str, messages: Sequence[Outgoing],
         said = json.loads(answer.data)
         if "error" not in said:
             return bool(said.get("count") == last)
-        error = APIError.from_error(said["error"])
-        if error.code not in _REFUSED_CODES:
-            raise error
+        if said["error"].get("code") not in _REFUSED_CODES:
+            raise APIError(**said["error"])
     return False
 
 

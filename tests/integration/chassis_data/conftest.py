@@ -3,15 +3,20 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from nats.js.errors import NotFoundError
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis.jetstream import STREAM
+from chassis.database import create_engine
+from chassis.jetstream import STREAM, NatsConnection, connect
+from chassis.migrations import upgrade
 from ops.database import SERVICES, Administrator, bootstrap, owner_role, runtime_role
 from ops.stack.layout import kept_password
 from ops.stack.stack import StackOptions, running_stack
-from tests.disturbed import Disturbed, plain_client
+from tests.disturbed import Disturbed, access, plain_client
 from tests.parts import Database, Nats
 
 
@@ -59,3 +64,49 @@ async def nats(backends: Disturbed) -> Nats:
     finally:
         await client.close()
     return server
+
+
+@pytest.fixture
+async def migrated(database: Database, tmp_path: Path) -> Database:
+    """With the chassis' own tables in the schema "checkin", made by a migration as the owner."""
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions / "0001_chassis.py").write_text(
+        "from alembic import op\n"
+        "from chassis.migrations import create_outbox, create_poison, grant\n"
+        "revision, down_revision = '0001', None\n"
+        "def upgrade():\n"
+        "    create_outbox(op, 'checkin')\n"
+        "    create_poison(op, 'checkin')\n"
+        "    op.execute('CREATE TABLE checkin.things (id text PRIMARY KEY, name text NOT NULL,'\n"
+        "               ' version bigint NOT NULL, applied integer NOT NULL DEFAULT 1)')\n"
+        "    grant(op, 'checkin', 'things')\n"
+    )
+    await upgrade(
+        database.owner_url("checkin"),
+        schema="checkin",
+        script_location=versions.parent,
+        runtime_role=runtime_role("checkin"),
+    )
+    return database
+
+
+@pytest.fixture
+async def engine(migrated: Database) -> AsyncIterator[AsyncEngine]:
+    """As the runtime role, with the few rights it has."""
+    engine = create_engine(migrated.runtime_url("checkin"), pool_size=6, application_name="hadir-test")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def connection(nats: Nats) -> AsyncIterator[NatsConnection]:
+    """As the service "checkin", with its rights at NATS."""
+    connection = await connect(access(nats, "checkin"), name="test", registry=CollectorRegistry())
+    yield connection
+    await connection.stop()
