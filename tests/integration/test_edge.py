@@ -218,7 +218,7 @@ class TestRefusalsByAService:
     def refuse(edge: Edge, code: grpc.StatusCode, details: bytes, *more: tuple[str, str]) -> None:
         async def answer(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:  # type: ignore[type-arg]
             trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", details), *more]
-            await context.abort(code, "said by the service", trailing_metadata=trailers)
+            await context.abort(code, "said by the service", trailing_metadata=tuple(trailers))
             raise AssertionError
 
         for name in REPLICAS["checkin"]:
