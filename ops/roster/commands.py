@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hadir.auth.v1 import people_pb2
+from ops.roster.bounded import read_rosters
 from ops.roster.codes import code_sheet, issue_codes, private_file
-from ops.roster.files import Source, read_roster
+from ops.roster.files import Source
 from ops.roster.importing import ImportReport, import_roster
 from ops.roster.output import as_json, print_problem, print_refused, print_report
 from ops.roster.problems import RosterFileError
@@ -130,7 +131,11 @@ def make_app(find_endpoint: FindEndpoint) -> typer.Typer:
 
 
 def read_all(
-    files: Sequence[Path], schools: Path | None, *, limits: Limits, on_row: Callable[[], None] | None = None
+    files: Sequence[Path],
+    schools: Path | None,
+    *,
+    limits: Limits,
+    on_rows: Callable[[int], None] | None = None,
 ) -> tuple[tuple[Source, ...], tuple[people_pb2.School, ...]]:
     """Everything that an import sends, read before anything is sent.
 
@@ -138,8 +143,7 @@ def read_all(
         RosterFileError: one of the files cannot be imported.
     """
     found_schools = read_schools(schools, limits=limits) if schools is not None else ()
-    sources = [source for file in files for source in read_roster(file, limits=limits, on_row=on_row)]
-    return tuple(sources), found_schools
+    return read_rosters(files, limits=limits, on_rows=on_rows), found_schools
 
 
 def _import(
@@ -150,7 +154,7 @@ def _import(
         with Progress(*columns, console=errors, transient=True) as progress:
             reading = progress.add_task("Membaca / reading", total=None)
             sources, found_schools = read_all(
-                files, schools, limits=Limits(), on_row=lambda: progress.advance(reading)
+                files, schools, limits=Limits(), on_rows=lambda rows: progress.advance(reading, rows)
             )
             sending = progress.add_task(
                 "Mengirim / sending", total=sum(len(source.rows) for source in sources)

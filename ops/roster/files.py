@@ -44,8 +44,13 @@ class Source:
     rows: tuple[SourceRow, ...]
 
 
-def open_tables(path: Path, limits: Limits) -> Generator[Table]:
+def open_tables(path: Path, limits: Limits, *, csv_only: bool = False) -> Generator[Table]:
     """The tables of an XLSX or CSV file, told apart by content, not by name. To be closed by the caller.
+
+    Args:
+        path: the file.
+        limits: how much is read at most.
+        csv_only: refuse XLSX, for who reads outside of the bounded child.
 
     Raises:
         RosterFileError: it is neither, or cannot be read.
@@ -63,6 +68,8 @@ def open_tables(path: Path, limits: Limits) -> Generator[Table]:
     if not size:
         raise RosterFileError(path.name, problems.damaged())
     if start.startswith(_ZIP):
+        if csv_only:
+            raise RosterFileError(path.name, problems.not_csv())
         return xlsx_tables(path, limits)
     for mark, words_id, words_en in _OTHERS:
         if start.lstrip().startswith(mark):

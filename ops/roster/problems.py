@@ -79,6 +79,17 @@ def not_a_roster(kind_id: str, kind_en: str) -> Problem:
     )
 
 
+def not_csv() -> Problem:
+    """A workbook where a CSV is wanted."""
+    return Problem(
+        "NOT_CSV",
+        "Berkas ini harus CSV, bukan Excel.",
+        "This file must be a CSV, not Excel.",
+        "Buka di Excel atau LibreOffice, lalu simpan sebagai CSV UTF-8.",
+        "Open it in Excel or LibreOffice and save it as CSV UTF-8.",
+    )
+
+
 def damaged() -> Problem:
     """Cut short or otherwise broken."""
     return Problem(

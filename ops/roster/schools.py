@@ -34,7 +34,7 @@ class _Line:
 
 
 def read_schools(path: Path, *, limits: Limits) -> tuple[people_pb2.School, ...]:
-    """All schools of a CSV or XLSX file.
+    """All schools of a CSV file.
 
     Raises:
         RosterFileError: the file cannot be read, lacks a column, or has wrong lines (all of them are told).
@@ -61,7 +61,7 @@ def read_schools(path: Path, *, limits: Limits) -> tuple[people_pb2.School, ...]
 
 
 def _lines(path: Path, limits: Limits) -> Iterator[_Line]:
-    with closing(open_tables(path, limits)) as tables:
+    with closing(open_tables(path, limits, csv_only=True)) as tables:
         for table in tables:
             yield from _table_lines(path.name, table)
             return

@@ -23,6 +23,8 @@ class Limits:
         rows: the last row of a sheet, empty ones included (Excel's own limit is 1,048,576).
         columns: cells of a row that are looked at. Dapodik has 53.
         text: characters of a cell that are kept.
+        memory_bytes: address space of the process that reads. 11,000 people take about 60 MB of memory.
+        seconds: CPU time of that process. 11,000 people take about 6 s on a slow machine.
     """
 
     file_bytes: int = 32 * MIB
@@ -32,6 +34,8 @@ class Limits:
     rows: int = 60_000
     columns: int = 256
     text: int = 300
+    memory_bytes: int = 512 * MIB
+    seconds: int = 40
 
 
 class Kind(Enum):

@@ -71,6 +71,8 @@ def _broken(name: str, error: BaseException) -> RosterFileError:
     """What a reader's exception means; openpyxl hides some as the cause of another."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, MemoryError):
+            return RosterFileError(name, problems.unpacks_too_large())
         if isinstance(cause, DefusedXmlException):
             return RosterFileError(name, problems.forbidden_xml())
         cause = cause.__cause__ or cause.__context__
