@@ -131,6 +131,7 @@ class GrpcServer:
             verifier=verifier,
             validator=Validator(),
             watches=self._watches,
+            limits=deadline.Limits(),
             unary_timeout=unary_timeout.total_seconds(),
         )
         self._services: dict[str, dict[str, Handler]] = {}

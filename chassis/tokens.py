@@ -5,17 +5,12 @@ device's public key in `cnf` (RFC 7800); a device's own reads carry it with a fr
 DPoP, RFC 9449), so a stolen certificate is worth nothing.
 """
 
-import base64
-import hashlib
 import hmac
-import json
-import math
-import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,11 +24,39 @@ from chassis.errors import (
     TokenExpiredError,
     TokenInvalidError,
 )
+from chassis.issuing import AUDIENCE, ISSUER, PROOF_TYPE, Kind, device_claims, issue, make_proof, token_hash
+from chassis.keys import (
+    ALGORITHM,
+    MAX_KEYS,
+    KeySet,
+    UnknownKeyError,
+    public_jwk,
+    public_key_from_jwk,
+    signing_jwk,
+    thumbprint,
+)
 
-ALGORITHM: Final = "ES256"
-ISSUER: Final = "hadir-auth"
-AUDIENCE: Final = "hadir"
-PROOF_TYPE: Final = "dpop+jwt"
+__all__ = [
+    "ANONYMOUS",
+    "AUDIENCE",
+    "ISSUER",
+    "Kind",
+    "MAX_KEYS",
+    "DeviceCertificate",
+    "KeySet",
+    "Principal",
+    "TokenVerifier",
+    "UnknownKeyError",
+    "device_claims",
+    "issue",
+    "make_proof",
+    "public_jwk",
+    "public_key_from_jwk",
+    "signing_jwk",
+    "thumbprint",
+    "token_hash",
+]
+
 
 # Our own tokens stay below 1 KiB; what is longer is not ours, and need not be parsed.
 MAX_TOKEN_CHARS: Final = 4096
@@ -42,10 +65,7 @@ MAX_PROOF_CHARS: Final = 2048
 ISSUED_AT_LEEWAY: Final = timedelta(seconds=60)
 # A proof may be replayed by who can read it for as long as it is fresh; reads only, and phones' clocks are wrong.
 PROOF_FRESH: Final = timedelta(seconds=300)
-# Current, next and retired signing keys of one issuer: a set of more is somebody's mistake.
-MAX_KEYS: Final = 32
 
-Kind = Literal["anonymous", "device", "access", "service"]
 _TOKEN_KINDS: Final = ("device", "access", "service")
 _CLAIMS: Final = ("iss", "aud", "sub", "iat", "exp", "jti", "reg", "typ")
 # Time is checked by our own clock, not by the machine's; the rest of what PyJWT can check, it checks.
@@ -103,85 +123,6 @@ class DeviceCertificate:
     issued_at: datetime
     not_after: datetime
     key_id: str
-
-
-class UnknownKeyError(TokenInvalidError):
-    """A token names a key that the key set does not hold (yet)."""
-
-
-class KeySet:
-    """Public keys by key id, replaced as a whole.
-
-    Args:
-        keys: JSON Web Keys to begin with.
-        refresh: fetches the current keys (from auth's GetJwks); called when a token names an unknown key.
-        clock: for the pause between two fetches.
-        min_interval: at most one fetch in this time, so that made-up key ids cannot make us flood auth.
-    """
-
-    def __init__(
-        self,
-        keys: Iterable[Mapping[str, Any]] = (),
-        *,
-        refresh: Callable[[], Awaitable[Iterable[Mapping[str, Any]]]] | None = None,
-        clock: Clock | None = None,
-        min_interval: timedelta = timedelta(seconds=10),
-    ) -> None:
-        self._keys: dict[str, ec.EllipticCurvePublicKey] = {}
-        self._refresh = refresh
-        self._clock = clock
-        self._min_interval = min_interval.total_seconds()
-        self._refreshed_at = -math.inf
-        self.version = 0
-        self.update(keys)
-
-    def update(self, keys: Iterable[Mapping[str, Any]]) -> None:
-        """Replaces the keys by these JSON Web Keys (EC, P-256, for signatures, each with a kid).
-
-        Raises:
-            ValueError: one is something else, a kid comes twice, or there are more than MAX_KEYS. Nothing changed.
-        """
-        parsed: dict[str, ec.EllipticCurvePublicKey] = {}
-        for key in keys:
-            kid = key.get("kid")
-            if not isinstance(kid, str) or not kid or kid in parsed:
-                raise ValueError(f"a key needs a kid of its own, not {kid!r}")
-            if key.get("alg", ALGORITHM) != ALGORITHM or key.get("use", "sig") != "sig":
-                raise ValueError(f"key {kid!r} is not for {ALGORITHM} signatures")
-            parsed[kid] = public_key_from_jwk(key)
-        if len(parsed) > MAX_KEYS:
-            raise ValueError(f"{len(parsed)} keys; at most {MAX_KEYS} are taken")
-        self._keys = parsed
-        self.version += 1
-
-    def get(self, kid: str) -> ec.EllipticCurvePublicKey:
-        """The key of that id.
-
-        Raises:
-            UnknownKeyError: there is none.
-        """
-        try:
-            return self._keys[kid]
-        except KeyError:
-            raise UnknownKeyError("the token's key is unknown") from None
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    async def refresh(self) -> bool:
-        """Fetches the keys anew, unless that was done just now; True when they were fetched.
-
-        Raises:
-            Exception: whatever the injected fetch raises.
-        """
-        if self._refresh is None or self._clock is None:
-            return False
-        now = self._clock.monotonic()
-        if now - self._refreshed_at < self._min_interval:
-            return False
-        self._refreshed_at = now
-        self.update(await self._refresh())
-        return True
 
 
 class TokenVerifier:
@@ -400,109 +341,3 @@ def _number(value: object, error: type[TokenInvalidError] | type[ProofInvalidErr
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TIME:
         raise error("a time in the token is no time")
     return float(value)
-
-
-def public_key_from_jwk(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
-    """The P-256 public key a JSON Web Key holds.
-
-    Raises:
-        ValueError: it holds something else; a private key is refused too, since it should not be here.
-    """
-    if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256" or "d" in jwk:
-        raise ValueError("expected a public EC key on P-256")
-    try:
-        key = jwt.algorithms.ECAlgorithm.from_jwk({name: jwk[name] for name in ("kty", "crv", "x", "y")})
-    except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("expected a public EC key on P-256") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise ValueError("expected a public EC key on P-256")  # noqa: TRY004 - a wrong value from outside
-    return key
-
-
-def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
-    """A P-256 public key as a JSON Web Key: kty, crv, x, y."""
-    numbers = key.public_numbers()
-    return {
-        "kty": "EC",
-        "crv": "P-256",
-        "x": _base64url(numbers.x.to_bytes(32, "big")),
-        "y": _base64url(numbers.y.to_bytes(32, "big")),
-    }
-
-
-def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
-    """The key's id: its RFC 7638 thumbprint (SHA-256), base64url."""
-    canonical = json.dumps(public_jwk(key), sort_keys=True, separators=(",", ":"))
-    return _base64url(hashlib.sha256(canonical.encode()).digest())
-
-
-def signing_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
-    """A signing key as GetJwks publishes it: with its thumbprint as kid, use "sig" and the algorithm."""
-    return {**public_jwk(key), "kid": thumbprint(key), "use": "sig", "alg": ALGORITHM}
-
-
-def token_hash(token: str) -> str:
-    """What a proof's `ath` must be: base64url of the token's SHA-256."""
-    return _base64url(hashlib.sha256(token.encode()).digest())
-
-
-def issue(
-    key: ec.EllipticCurvePrivateKey,
-    *,
-    kind: Kind,
-    subject: str,
-    regency: str,
-    now: datetime,
-    lifetime: timedelta,
-    claims: Mapping[str, Any] | None = None,
-    token_id: str | None = None,
-    key_id: str | None = None,
-    issuer: str = ISSUER,
-    audience: str = AUDIENCE,
-) -> str:
-    """A signed token.
-
-    Args:
-        key: the issuer's P-256 key.
-        kind: "device" (claims dev, sch, cnf), "access" (claims roles, unit) or "service".
-        subject: person id or "service:NAME".
-        regency: four digits.
-        now: the time of issue; the token ends `lifetime` later. Both in whole seconds.
-        lifetime: how long it holds.
-        claims: more claims; the registered ones cannot be overridden.
-        token_id: the jti; a random UUID unless given.
-        key_id: the kid; the key's thumbprint unless given.
-        issuer: the iss.
-        audience: the aud.
-    """
-    issued_at = int(now.timestamp())
-    payload = {
-        **(claims or {}),
-        "iss": issuer,
-        "aud": audience,
-        "sub": subject,
-        "iat": issued_at,
-        "exp": issued_at + int(lifetime.total_seconds()),
-        "jti": token_id or str(uuid.uuid4()),
-        "reg": regency,
-        "typ": kind,
-    }
-    kid = key_id or thumbprint(key.public_key())
-    return jwt.encode(payload, key, algorithm=ALGORITHM, headers={"kid": kid})
-
-
-def device_claims(*, device_id: str, school: str, key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
-    """The claims that make a token a device certificate; for `issue`."""
-    return {"dev": device_id, "sch": school, "cnf": {"jwk": public_jwk(key)}}
-
-
-def make_proof(key: ec.EllipticCurvePrivateKey, *, method: str, token: str, now: datetime) -> str:
-    """The proof that a device sends with its certificate: for this method, this certificate and this moment."""
-    payload = {
-        "htu": method, "iat": int(now.timestamp()), "jti": str(uuid.uuid4()), "ath": token_hash(token)
-    }  # fmt: skip
-    return jwt.encode(payload, key, algorithm=ALGORITHM, headers={"typ": PROOF_TYPE})
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

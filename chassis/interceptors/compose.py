@@ -30,6 +30,7 @@ class Layers:
     Attributes:
         clock, metrics, mapper, verifier, validator: see the layers.
         watches: where calls without an end are noted.
+        limits: where calls with a time limit are noted.
         unary_timeout: seconds a call with one answer may take, unless its policy says otherwise.
     """
 
@@ -39,6 +40,7 @@ class Layers:
     verifier: TokenVerifier | None
     validator: Validator
     watches: deadline.Watches
+    limits: deadline.Limits
     unary_timeout: float
 
     def around(self, handler: Handler, *, method: str, policy: MethodPolicy, over_edge: bool) -> Handler:
@@ -74,24 +76,20 @@ class Layers:
         )
         if not writes:
             limit = self.unary_timeout if policy.timeout is None else policy.timeout.total_seconds()
-            call = deadline.unary(call, limit=limit)
+            call = deadline.unary(call, limit=limit, limits=self.limits)
         outer_call = self._unary(call, method=method, policy=policy, over_edge=over_edge)
         return _handler(handler, outer_call, serializer=serialize if writes else None)
 
     def _unary(self, inner: UnaryCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> UnaryCall:
         inner = auth.unary(inner, access=policy.access, verifier=self.verifier, method=method)
         inner = errors.unary(inner, mapper=self.mapper, method=method)
-        return metrics.unary(
-            inner, metrics=self.metrics, method=method, clock=self.clock, over_edge=over_edge
-        )
+        return metrics.unary(inner, stats=self.metrics.method(method), clock=self.clock, over_edge=over_edge)
 
     def _stream(self, inner: StreamCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> StreamCall:
         inner = deadline.stream(inner, watches=self.watches if policy.watch else None)
         inner = auth.stream(inner, access=policy.access, verifier=self.verifier, method=method)
         inner = errors.stream(inner, mapper=self.mapper, method=method)
-        return metrics.stream(
-            inner, metrics=self.metrics, method=method, clock=self.clock, over_edge=over_edge
-        )
+        return metrics.stream(inner, stats=self.metrics.method(method), clock=self.clock, over_edge=over_edge)
 
 
 _KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]] = {

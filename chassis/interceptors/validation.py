@@ -11,8 +11,9 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 from protovalidate import Validator, Violation
 
-from chassis.errors import MAX_FIELD_VIOLATIONS, FieldProblem, InvalidFieldsError, MalformedMessageError
+from chassis.errors import FieldProblem, InvalidFieldsError, MalformedMessageError
 from chassis.interceptors.call import Context, StreamCall, UnaryCall
+from chassis.statuses import MAX_FIELD_VIOLATIONS
 
 Parse = Callable[[bytes], Message]
 Serialize = Callable[[Any], bytes]
