@@ -1,16 +1,24 @@
-"""The `hadir` command: mounts what each tool offers. Owner: stack; a verb's options belong to its tool."""
+"""The `hadir` command: mounts what each tool offers, and tells each where the running stack is.
+
+Owner: stack; a verb's options belong to its tool.
+"""
 
 import os
 from pathlib import Path
 
 import typer
 
+from ops.demo.commands import demo, run
+from ops.demo.wiring import herd_target, roster_endpoint
+from ops.herd.cli import register as register_herd
+from ops.herd.errors import HerdError
+from ops.herd.target import StackTarget
 from ops.roster.commands import make_app as make_roster_app
 from ops.roster.service import Endpoint
 from ops.stack.commands import stack
 from ops.stack.layout import DEFAULT_DIRECTORY
 from ops.stack.part import StackError
-from ops.stack.target import load_target
+from ops.stack.target import RunningStack, load_target
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,17 +34,30 @@ def main() -> None:
     app()
 
 
-def _local_auth() -> Endpoint | None:
-    """Where the running local stack's auth answers; None without one."""
+def _running(directory: Path | None = None) -> RunningStack:
+    return load_target(directory or Path(os.environ.get("HADIR_STACK_DIR") or DEFAULT_DIRECTORY))
+
+
+def _auth_endpoint() -> Endpoint | None:
     try:
-        target = load_target(Path(os.environ.get("HADIR_STACK_DIR") or DEFAULT_DIRECTORY))
-        return Endpoint(target.grpc["auth"], target.staff_token())
-    except (StackError, KeyError):
+        return roster_endpoint(_running())
+    except StackError:
         return None
 
 
+def _herd_target(directory: Path | None) -> StackTarget:
+    try:
+        return herd_target(_running(directory))
+    except StackError as error:
+        raise HerdError(f"Sistem tidak ditemukan: {error}", str(error)) from error
+
+
 app.command()(stack)
-app.add_typer(make_roster_app(_local_auth), name="roster")
+app.command()(run)
+app.command()(demo)
+register_herd(app, _herd_target, name="peak")
+register_herd(app, _herd_target, name="herd")
+app.add_typer(make_roster_app(_auth_endpoint), name="roster")
 
 if __name__ == "__main__":
     main()
