@@ -160,9 +160,9 @@ _SAVE = text(
     f" WHERE ({_list(_DAY_TYPES, 'present.{}')}) IS DISTINCT FROM ({_list(_DAY_TYPES, 'EXCLUDED.{}')})"
     " RETURNING present.person_id, present.work_date, present.revision"
 )
-_UNDECIDED = text(
+_CONCERNED = text(
     "SELECT person_id, work_date FROM reporting.days"
-    " WHERE regency = :regency AND due_at IS NOT NULL"
+    " WHERE regency = :regency AND (due_at IS NOT NULL OR work_date >= :since)"
     " AND (person_id = ANY (CAST(:people AS uuid[])) OR npsn = ANY (CAST(:npsns AS text[])))"
     " UNION SELECT t.person_id, t.work_date FROM reporting.taps AS t"
     " WHERE t.regency = :regency AND t.person_id = ANY (CAST(:people AS uuid[])) AND NOT t.practice AND NOT EXISTS"
@@ -298,11 +298,15 @@ class PostgresReadModel:
             occurred_at=now,
         )
 
-    async def undecided(self, person_ids: Collection[str], npsns: Collection[str]) -> list[PersonDay]:
+    async def concerned(
+        self, person_ids: Collection[str], npsns: Collection[str], *, since: date
+    ) -> list[PersonDay]:
         """See `ReadModel`."""
         if not person_ids and not npsns:
             return []
-        rows = await self._execute(_UNDECIDED, {"people": list(person_ids), "npsns": list(npsns)})
+        rows = await self._execute(
+            _CONCERNED, {"people": list(person_ids), "npsns": list(npsns), "since": since}
+        )
         return [PersonDay(str(person), work_date) for person, work_date in rows]
 
     async def due(self, *, now: datetime, limit: int) -> list[PersonDay]:

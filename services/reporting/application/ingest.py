@@ -25,25 +25,30 @@ async def take_people(
     now: datetime,
     reconcile: bool = False,
 ) -> None:
-    """Stores newer versions of people and schools, and assesses again the days they leave undecided.
+    """Stores newer versions of people and schools, and assesses again the days that a change concerns.
 
-    Days already decided stay as they are: a transfer or a new working week does not rewrite history. `reconcile`
-    also takes schools that differ at the same version (`ReadModel.put_schools`).
+    These are the undecided ones, and those from the change's own date on, decided or not: the change may be told
+    after taps that came later. Decided days before it stay: a transfer or a new working week does not rewrite
+    history. `reconcile` also takes schools that differ at the same version (`ReadModel.put_schools`).
     """
     newest_school: dict[str, SchoolRecord] = {}
     for school in schools:
-        known = newest_school.get(school.npsn)
-        if known is None or known.version < school.version:
+        told = newest_school.get(school.npsn)
+        if told is None or told.version < school.version:
             newest_school[school.npsn] = school
     newest_person: dict[str, PersonRecord] = {}
     for person in people:
         held = newest_person.get(person.person_id)
-        since = person.known_since if held is None else min(held.known_since, person.known_since)
+        known = person.known_since if held is None else min(held.known_since, person.known_since)
         newest = person if held is None or held.version < person.version else held
-        newest_person[person.person_id] = newest._replace(known_since=since)
+        newest_person[person.person_id] = newest._replace(known_since=known)
     changed_schools = await model.put_schools(
         [newest_school[npsn] for npsn in sorted(newest_school)], reconcile=reconcile
     )
     changed_people = await model.put_people([newest_person[key] for key in sorted(newest_person)])
-    days = await model.undecided(changed_people, changed_schools)
+    if not newest_person:
+        return
+    first = min(person.known_since for person in newest_person.values())
+    since = first.astimezone(book.newest.zone).date()
+    days = await model.concerned(changed_people, changed_schools, since=since)
     await assess_person_days(model, book, days, now=now)

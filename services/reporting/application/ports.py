@@ -117,8 +117,13 @@ class ReadModel(Protocol):
     async def save(self, days: Sequence[AssessedDay], *, now: datetime) -> None:
         """Stores what differs from the stored assessment with the next revision, and announces each such day."""
 
-    async def undecided(self, person_ids: Collection[str], npsns: Collection[str]) -> list[PersonDay]:
-        """Person-days of these people or schools that are not final, or have taps and no assessment yet."""
+    async def concerned(
+        self, person_ids: Collection[str], npsns: Collection[str], *, since: date
+    ) -> list[PersonDay]:
+        """Person-days that a change of these people or schools concerns.
+
+        Those from a local date on, those not final, and those that have taps and no assessment yet.
+        """
 
     async def due(self, *, now: datetime, limit: int) -> list[PersonDay]:
         """Person-days that time alone has decided, oldest first."""
