@@ -220,10 +220,10 @@ class Stream:
         """All DayAssessed of a regency, in stream order."""
         js = self.client.jetstream()
         found: list[events_pb2.DayAssessed] = []
-        subscription = await js.subscribe(
-            subject(regency, "reporting", "day_assessed"), ordered_consumer=True, stream=STREAM
-        )
-        pending = (await subscription.consumer_info()).num_pending or 0
+        on = subject(regency, "reporting", "day_assessed")
+        info = await js.stream_info(STREAM, subjects_filter=on)
+        pending = (info.state.subjects or {}).get(on, 0)
+        subscription = await js.subscribe(on, ordered_consumer=True, stream=STREAM)
         while len(found) < pending:
             message = await subscription.next_msg(timeout=5)
             assert (message.headers or {})["ce-type"] == "hadir.events.v1.DayAssessed"
