@@ -65,7 +65,7 @@ async def upgrade(url: str, *, schema: str, script_location: Path, runtime_role:
                 "timezone": "UTC",
                 # A migration that waits for a lock makes everybody behind it wait too: give up soon, try again later.
                 "lock_timeout": str(int(LOCK_TIMEOUT_SECONDS * 1000)),
-                "search_path": f"{schema}, pg_temp",
+                "search_path": schema,
             },
         },
     )

@@ -17,6 +17,8 @@ from nats.js import JetStreamContext
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pydantic import SecretStr
 
+from chassis.tasks import end
+
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS: Final = 3
@@ -125,8 +127,7 @@ class NatsConnection:
         """Send what is buffered, close, and stay closed. Bounded by a few seconds; a second call changes nothing."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
         client, self._client = self._client, None
         self._up.clear()
         self._connected_gauge.set(0)

@@ -33,6 +33,7 @@ from chassis.jetstream.events import Event, event_time
 from chassis.jetstream.poison import Poison
 from chassis.jetstream.pull import Pull, PullBrokenError
 from chassis.jetstream.stream import ensure_stream, stream_config
+from chassis.tasks import together
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +117,7 @@ class PullConsumer:
 
     async def run(self) -> None:
         """Consume until cancelled. NATS or PostgreSQL being away, or the consumer being deleted, is waited out."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._consume_forever())
-            tasks.create_task(self._watch_lag_forever())
+        await together(self._consume_forever(), self._watch_lag_forever())
 
     async def _consume_forever(self) -> None:
         pause, told = self._first_pause, ""

@@ -24,6 +24,7 @@ from chassis.jetstream.events import cloud_event_headers
 from chassis.jetstream.publish import Outcome, Outgoing, publish
 from chassis.jetstream.stream import ensure_stream, stream_config
 from chassis.outbox.store import Claimed, backlog, claim, mark_sent, purge
+from chassis.tasks import together
 
 logger = logging.getLogger(__name__)
 
@@ -115,10 +116,7 @@ class OutboxRelay:
 
     async def run(self) -> None:
         """Publish until cancelled; a batch in hand is then given back, and published by the next start."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publish_forever())
-            tasks.create_task(self._measure_forever())
-            tasks.create_task(self._purge_forever())
+        await together(self._publish_forever(), self._measure_forever(), self._purge_forever())
 
     async def drain(self, timeout: float) -> bool:
         """Publish what waits, for at most `timeout` seconds; True when nothing waits any more. For a shutdown."""
