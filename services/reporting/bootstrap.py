@@ -37,6 +37,8 @@ from services.reporting.entrypoints.reporting import ReportingServicer
 
 logger = logging.getLogger(__name__)
 
+_TAP_LINGER_SECONDS = 0.15
+
 # Outbox rows that wait at the stop are another replica's or the next start's; a few seconds spare consumers the wait.
 _DRAIN_SECONDS = 5.0
 
@@ -68,7 +70,9 @@ def consumers(
         read_person=person_record,
         read_school=school_record,
     )
-    taps = TapEvents(model=model, book=book, clock=clock, regency=regency, read_tap=tap_record)
+    taps = TapEvents(
+        model=model, book=book, clock=clock, regency=regency, read_tap=tap_record, linger=_TAP_LINGER_SECONDS
+    )
     return (
         PullConsumer(
             engine=engine,

@@ -39,14 +39,17 @@ async def _assess(model: ReadModel, book: PolicyBook, days: list[PersonDay], *, 
     facts = await model.facts(known)
     npsn_of = {day: facts[day].npsn or schools[day.person_id] for day in known}
     week_days = await model.week_days(set(npsn_of.values()) | {schools[day.person_id] for day in known})
-    duties: dict[tuple[date, str], DutyDay | None] = {}
+    # Most schools have no rule of their own and share the duty of their week.
+    special = book.schools_with_rules
+    duties: dict[tuple[date, int, str], DutyDay | None] = {}
     assessed: list[AssessedDay] = []
     for day in known:
         # A school that only checkin knows yet cannot say its week; the person's own school can.
         npsn = npsn_of[day] if npsn_of[day] in week_days else schools[day.person_id]
-        key = (day.work_date, npsn)
+        calendar = SchoolCalendar(npsn if npsn in special else "", week_days.get(npsn, 0))
+        key = (day.work_date, calendar.week_days, calendar.npsn)
         if key not in duties:
-            duties[key] = _duty(book, SchoolCalendar(npsn, week_days.get(npsn, 0)), day.work_date)
+            duties[key] = _duty(book, calendar, day.work_date)
         duty = duties[key]
         if duty is not None:
             assessed.append(AssessedDay(day, npsn, assess_day(duty, facts[day].taps, now=now)))

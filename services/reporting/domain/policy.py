@@ -152,3 +152,8 @@ class PolicyBook:
     def newest(self) -> Policy:
         """The version with the highest number."""
         return max(self.policies, key=lambda policy: policy.version)
+
+    @property
+    def schools_with_rules(self) -> frozenset[str]:
+        """NPSNs that a conditional rule of any version names."""
+        return frozenset(npsn for policy in self.policies for npsn in policy.conditional)
