@@ -17,7 +17,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from chassis.database import CONNECT_TIMEOUT_SECONDS, identifier, sqlstate
@@ -71,50 +71,50 @@ async def upgrade(url: str, *, schema: str, script_location: Path, runtime_role:
     )
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_upgrade_locked, schema, script_location, runtime_role)
+            exists = await connection.scalar(
+                text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema}
+            )
+            if not exists:
+                raise MigrationError(f"schema {schema!r} does not exist: create schemas and roles first")
+            await _take_advisory_lock(connection, schema)
+            await _upgrade_patiently(connection, schema, script_location, runtime_role)
     finally:
+        # Ends the session, and with it the advisory lock.
         await engine.dispose()
 
 
-def _upgrade_locked(connection: Connection, schema: str, script_location: Path, runtime_role: str) -> None:
-    exists = connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": schema})
-    if not exists:
-        raise MigrationError(f"schema {schema!r} does not exist: create schemas and roles first")
-    _take_advisory_lock(connection, schema)
-    try:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                _run(connection, schema, script_location, runtime_role)
-            except DBAPIError as error:
-                connection.rollback()
-                if sqlstate(error) != _LOCK_NOT_AVAILABLE or attempt == ATTEMPTS:
-                    raise
-                pause = min(0.5 * 2**attempt, 15.0) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-                logger.warning(
-                    "migration of %s: a table is locked (try %d), again in %.1f s", schema, attempt, pause
-                )
-                time.sleep(pause)
-            else:
-                return
-    finally:
-        connection.rollback()
-        connection.execute(text("SELECT pg_advisory_unlock_all()"))
-        connection.commit()
-
-
-def _take_advisory_lock(connection: Connection, schema: str) -> None:
+async def _take_advisory_lock(connection: AsyncConnection, schema: str) -> None:
     deadline = time.monotonic() + MIGRATOR_WAIT_SECONDS
-    while not connection.scalar(
+    while not await connection.scalar(
         text("SELECT pg_try_advisory_lock(:class, hashtext(:schema))"),
         {"class": _ADVISORY_CLASS, "schema": schema},
     ):
-        connection.rollback()
+        await connection.rollback()
         if time.monotonic() > deadline:
             raise MigrationError(
                 f"another migration of {schema!r} has not finished in {MIGRATOR_WAIT_SECONDS:.0f} s"
             )
-        time.sleep(0.2)
-    connection.commit()
+        await asyncio.sleep(0.1)
+    await connection.commit()
+
+
+async def _upgrade_patiently(
+    connection: AsyncConnection, schema: str, script_location: Path, runtime_role: str
+) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            await connection.run_sync(_run, schema, script_location, runtime_role)
+        except DBAPIError as error:
+            await connection.rollback()
+            if sqlstate(error) != _LOCK_NOT_AVAILABLE or attempt == ATTEMPTS:
+                raise
+            pause = min(0.5 * 2**attempt, 15.0) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+            logger.warning(
+                "migration of %s: a table is locked (try %d), again in %.1f s", schema, attempt, pause
+            )
+            await asyncio.sleep(pause)
+        else:
+            return
 
 
 def _run(connection: Connection, schema: str, script_location: Path, runtime_role: str) -> None:
