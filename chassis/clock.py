@@ -1,4 +1,4 @@
-"""The time, as a thing that is passed in: nothing else in Hadir asks the machine what time it is.
+"""The time, as a thing that is passed in: nothing else in Hadir asks the machine what date and time it is.
 
 Owner: chassis. A clock that can be moved exists for tests and the end-to-end proof only; a production deployment
 refuses to start with one (`clock_from`).

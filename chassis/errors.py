@@ -5,10 +5,11 @@ malformed messages, deadlines, a database that is away) is in `COMMON_ERRORS`. C
 """
 
 import logging
+import math
 import random
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 import grpc
@@ -130,7 +131,7 @@ class RegencyMismatchError(PermissionDeniedError):
 
 
 class DatabaseUnavailableError(ServiceError):
-    """The database cannot be used just now; nothing was stored."""
+    """The database cannot be used just now; nothing was acknowledged."""
 
 
 def jittered(seconds: float) -> timedelta:
@@ -229,8 +230,8 @@ COMMON_ERRORS: ErrorTable = {
     DatabaseUnavailableError: ErrorRule(
         grpc.StatusCode.UNAVAILABLE,
         "DATABASE_UNAVAILABLE",
-        "Layanan sedang terganggu. Data di HP Anda aman; kirim lagi sebentar lagi.",
-        "The database is unavailable; nothing was stored. Try again.",
+        "Layanan sedang terganggu dan belum mencatat apa pun. Silakan coba lagi sebentar lagi.",
+        "The database is unavailable; nothing was acknowledged. Try again.",
         retry_after=_retry_soon,
     ),
 }
@@ -248,25 +249,31 @@ class _UnexpectedError(ServiceError):
     """Stands for any exception without a rule, so that nothing of it gets out but the number it is logged under."""
 
 
-@dataclass(frozen=True, slots=True)
 class ErrorMapper:
     """From exceptions to statuses: the service's table first, then the common one, then INTERNAL.
 
-    Attributes:
+    Args:
         table: the service's rules; looked up along the exception's bases, so a rule for a base class holds for all.
         is_unavailable: tells exceptions that mean "the database is away", whatever library they come from.
     """
 
-    table: ErrorTable
-    is_unavailable: Callable[[BaseException], bool] = field(default=lambda _: False)
+    def __init__(
+        self, table: ErrorTable, is_unavailable: Callable[[BaseException], bool] = lambda _: False
+    ) -> None:
+        self._table = table
+        self._is_unavailable = is_unavailable
+        self._said_unavailable_at = -math.inf
 
     def rule_for(self, exc: Exception) -> ErrorRule | None:
         """The rule for an exception, or None if it was not expected."""
         for kind in type(exc).__mro__:
-            rule = self.table.get(kind) or COMMON_ERRORS.get(kind)
+            rule = self._table.get(kind) or COMMON_ERRORS.get(kind)
             if rule is not None:
                 return rule
-        return COMMON_ERRORS[DatabaseUnavailableError] if self.is_unavailable(exc) else None
+        if not self._is_unavailable(exc):
+            return None
+        self._say_unavailable(exc)
+        return COMMON_ERRORS[DatabaseUnavailableError]
 
     def to_status(self, exc: Exception, *, method: str = "") -> status_pb2.Status:
         """The status for an exception. One without a rule is logged with its traceback and a number of its own."""
@@ -276,6 +283,13 @@ class ErrorMapper:
         error_id = uuid.uuid4().hex[:12]
         logger.error("unexpected error", exc_info=exc, extra={"error_id": error_id, "method": method})
         return build_status(_INTERNAL, _UnexpectedError(error_id=error_id))
+
+    def _say_unavailable(self, exc: Exception) -> None:
+        # One line a second: each of thousands of calls fails alike, and the first one already says why.
+        now = time.monotonic()
+        if now - self._said_unavailable_at >= 1:
+            self._said_unavailable_at = now
+            logger.warning("the database is unavailable", exc_info=exc)
 
 
 def to_status(exc: Exception, table: ErrorTable) -> status_pb2.Status:

@@ -171,8 +171,13 @@ class GrpcServer:
             raise ValueError(f"access entries for methods that nothing serves: {', '.join(unknown)}")
         await self.health.refresh()
         edge = self._settings.edge_listen
-        direct = await self._serve(self._settings.grpc_listen, over_edge=False)
-        self.addresses = (*direct, *(await self._serve((edge,), over_edge=True) if edge else ()))
+        try:
+            direct = await self._serve(self._settings.grpc_listen, over_edge=False)
+            self.addresses = (*direct, *(await self._serve((edge,), over_edge=True) if edge else ()))
+        except BaseException:
+            await asyncio.gather(*(server.stop(None) for server in self._servers))
+            self._servers.clear()
+            raise
         self._health_task = asyncio.create_task(self.health.run(), name="health")
         logger.info("serving", extra={"addresses": self.addresses, "services": sorted(self._services)})
 
@@ -201,9 +206,9 @@ class GrpcServer:
             }
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
             server.add_registered_method_handlers(service, wrapped)
+        self._servers.append(server)
         bound = [_bind(server, address) for address in addresses]
         await server.start()
-        self._servers.append(server)
         return bound
 
     def _wrap(self, method: str, handler: Handler, *, over_edge: bool) -> Handler:

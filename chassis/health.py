@@ -102,7 +102,12 @@ class HealthRegistry:
     async def run(self) -> None:
         """Refreshes for ever; a supervised background task of the server."""
         while True:
-            ready = await self.refresh()
+            try:
+                ready = await self.refresh()
+            except Exception:
+                # Health must not end with its first surprise: the names keep their last state and are tried again.
+                logger.exception("health could not be refreshed")
+                ready = False
             await asyncio.sleep(INTERVAL_SECONDS if ready or self._stopping else INTERVAL_UNREADY_SECONDS)
 
     async def stop_serving(self) -> None:

@@ -23,8 +23,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 RETRY_AFTER_KEY = "retry-after"
 
-# A gRPC client takes 8 KiB of trailers by default, and details are part of them.
-MAX_FIELD_VIOLATIONS = 16
+# A gRPC client takes 8 KiB of trailers by default, in base64, and the details are part of them.
+MAX_FIELD_VIOLATIONS = 10
+MAX_FIELD_TEXT = 120
 MAX_TEXT = 300
 
 
@@ -168,11 +169,11 @@ def _bad_request(problems: Sequence[FieldProblem]) -> error_details_pb2.BadReque
     return error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(
-                field=problem.path[:MAX_TEXT],
-                description=problem.message_en[:MAX_TEXT],
+                field=problem.path[:MAX_FIELD_TEXT],
+                description=problem.message_en[:MAX_FIELD_TEXT],
                 reason=problem.reason,
                 localized_message=error_details_pb2.LocalizedMessage(
-                    locale="id-ID", message=problem.message_id[:MAX_TEXT]
+                    locale="id-ID", message=problem.message_id[:MAX_FIELD_TEXT]
                 ),
             )
             for problem in problems[:MAX_FIELD_VIOLATIONS]
