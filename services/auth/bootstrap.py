@@ -15,10 +15,11 @@ from chassis.database import answers, create_engine
 from chassis.errors import jittered
 from chassis.grpc_server import GrpcServer
 from chassis.jetstream import NatsConnection, connect
+from chassis.keys import KeySet
 from chassis.lifecycle import Application
 from chassis.metrics import new_registry, start_metrics_server
 from chassis.outbox import OutboxRelay
-from chassis.tokens import KeySet, TokenVerifier
+from chassis.tokens import TokenVerifier
 from hadir.auth.v1 import auth_service_pb2_grpc, roster_service_pb2_grpc
 from services.auth.adapters.crypto import DeviceKeys, SystemEntropy
 from services.auth.adapters.device_feed import PostgresDeviceFeed
@@ -72,6 +73,8 @@ async def serve(settings: AuthSettings) -> None:
             pool_size=settings.database_pool_size,
             application_name="hadir-auth",
         )
+        # A failing statement is logged, and its parameters are people.
+        engine.sync_engine.hide_parameters = True
         application.on_stop("database", engine.dispose)
         committed: Callable[[], None] = _nobody_waits
         nats: NatsConnection | None = None

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chassis.clock import Clock
 from chassis.errors import AuthenticationError, RegencyMismatchError
-from chassis.tokens import MAX_KEYS, TokenVerifier, device_claims, issue, signing_jwk, thumbprint
+from chassis.keys import MAX_KEYS, signing_jwk, thumbprint
+from chassis.tokens import TokenVerifier, device_claims, issue
 from services.auth.adapters.crypto import load_point
 from services.auth.application.ports import Holder
 from services.auth.application.sessions import holder_of

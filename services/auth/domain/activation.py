@@ -101,7 +101,7 @@ def code_digest(code: str) -> bytes:
 
 def same_number(given: str, kept: str) -> bool:
     """Whether a typed staff number is the one on file; spaces, dashes and case do not matter."""
-    mine, theirs = (tidy_nip(text).upper().encode() for text in (given, kept))
+    mine, theirs = (tidy_nip(text).upper().encode(errors="replace") for text in (given, kept))
     return hmac.compare_digest(mine, theirs)
 
 

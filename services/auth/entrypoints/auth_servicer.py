@@ -16,6 +16,7 @@ from services.auth.application.sessions import CreateChallenge, RenewCertificate
 from services.auth.domain.errors import AuthError
 from services.auth.entrypoints.messages import timestamp
 from services.auth.entrypoints.metrics import AuthMetrics, outcome
+from services.auth.entrypoints.texts import check_texts
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -62,6 +63,7 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
 
     async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """See the contract."""
+        check_texts(device_label=request.device_label)
         with _Counted(self._metrics.enrolments) as counted:
             bound = await self._enroll(
                 code=request.activation_code,

@@ -28,6 +28,7 @@ from services.auth.entrypoints.messages import (
     summary_message,
 )
 from services.auth.entrypoints.metrics import AuthMetrics
+from services.auth.entrypoints.texts import check_texts
 
 RESULTS = 500
 """Results a message, some 200 kB."""
@@ -108,7 +109,7 @@ class RosterServicer(roster_service_pb2_grpc.RosterServiceServicer):
                 header = request.header
                 run = self._import_roster.begin(caller, sources=header.sources, dry_run=header.dry_run)
             elif part == "schools":
-                run.add_schools([read_school(school) for school in request.schools.schools])
+                self._add_schools(run, request.schools)
             elif part == "rows":
                 await self._add_rows(run, request.rows)
             else:
@@ -116,6 +117,11 @@ class RosterServicer(roster_service_pb2_grpc.RosterServiceServicer):
         if run is None:
             raise ImportSequenceError
         return await run.finish()
+
+    def _add_schools(self, run: ImportRun, batch: pb.SchoolBatch) -> None:
+        for message in batch.schools:
+            check_texts(name=message.name, level=message.level, district=message.district, npsn=message.npsn)
+        run.add_schools([read_school(message) for message in batch.schools])
 
     async def _add_rows(self, run: ImportRun, batch: pb.RowBatch) -> None:
         if any(row.source >= len(run.sources) for row in batch.rows):
@@ -134,6 +140,7 @@ class RosterServicer(roster_service_pb2_grpc.RosterServiceServicer):
 
     async def ListPeople(self, request: pb.ListPeopleRequest, context: Context) -> pb.ListPeopleResponse:
         """See the contract."""
+        check_texts(npsn=request.npsn)
         page = await self._list_people(
             _caller(context), npsn=request.npsn, page_size=request.page_size, page_token=request.page_token
         )
@@ -147,6 +154,7 @@ class RosterServicer(roster_service_pb2_grpc.RosterServiceServicer):
         self, request: pb.IssueActivationCodesRequest, context: Context
     ) -> pb.IssueActivationCodesResponse:
         """See the contract."""
+        check_texts(npsn=request.npsn)
         school, codes = await self._issue_codes(
             _caller(context), npsn=request.npsn, person_ids=[UUID(text) for text in request.person_ids]
         )
@@ -159,6 +167,7 @@ class RosterServicer(roster_service_pb2_grpc.RosterServiceServicer):
         self, request: pb.ReplaceDeviceRequest, context: Context
     ) -> pb.ReplaceDeviceResponse:
         """See the contract."""
+        check_texts(reason=request.reason)
         revoked, code = await self._replace_device(
             _caller(context), person_id=UUID(request.person_id), reason=request.reason
         )

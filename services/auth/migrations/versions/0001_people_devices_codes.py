@@ -181,7 +181,8 @@ def upgrade() -> None:
     create_outbox(op, "auth")
     for table in ("schools", "people", "devices", "activation_codes", "grants"):
         grant(op, "auth", table, "SELECT, INSERT, UPDATE")
-    grant(op, "auth", "challenges", "SELECT, INSERT, DELETE")
+    # UPDATE, because PostgreSQL asks for it where rows are locked (SKIP LOCKED in the purge).
+    grant(op, "auth", "challenges", "SELECT, INSERT, UPDATE, DELETE")
     # Nobody rewrites a trail, the serving process neither.
     grant(op, "auth", "trail", "SELECT, INSERT")
 
