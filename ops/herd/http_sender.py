@@ -7,6 +7,7 @@ import asyncio
 import resource
 import ssl
 from pathlib import Path
+from typing import cast
 
 import httptools
 
@@ -73,10 +74,10 @@ class _Exchange(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_connection's promise
-        self._transport = transport
+        # uvloop's is none by inheritance, only by what it can do.
+        self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpResponseParser(self)
-        transport.write(self._request)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None or self.answer.done():

@@ -196,8 +196,9 @@ def _receipt(content: bytes, signature: bytes, key_id: str, tap_id: str, *, dupl
 
 
 def _refusal_of_json(http_status: int, parsed: Mapping[str, object]) -> Answer:
-    code, details = parsed.get("code"), parsed.get("details")
-    reason = _CODE_NAMES.get(code, f"HTTP_{http_status}") if isinstance(code, int) else f"HTTP_{http_status}"
+    told, details = parsed.get("code"), parsed.get("details")
+    code = told if isinstance(told, int) else -1
+    reason = _CODE_NAMES.get(code, f"HTTP_{http_status}")
     retry_after, ticket = None, b""
     for detail in details if isinstance(details, list) else ():
         if not isinstance(detail, dict):
