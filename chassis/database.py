@@ -42,8 +42,7 @@ _SLOW_CODES: Final = frozenset(
     }
 )
 _CONNECTION_GONE: Final = re.compile(
-    r"connection (is|was) closed|connection has been released|another operation is in progress"
-    r"|closed in the middle of operation|cannot perform operation"
+    r"connection (is|was) closed|connection has been released|closed in the middle of operation"
 )
 _IDENTIFIER: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 

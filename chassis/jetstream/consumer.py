@@ -62,6 +62,7 @@ class PullConsumer:
         deliver: where a new durable begins.
         stream: the stream; made when it is missing.
         batch: most events of a transaction.
+        linger: seconds that a batch which is not full waits for more: fewer, larger transactions, for what may lag.
         max_tries: how often an event alone is tried before it is set aside.
         ack_wait: seconds until the server sends again what was not acknowledged.
     """
@@ -81,6 +82,7 @@ class PullConsumer:
         deliver: DeliverPolicy = DeliverPolicy.ALL,
         stream: StreamConfig | None = None,
         batch: int = BATCH,
+        linger: float = 0.0,
         max_tries: int = MAX_TRIES,
         ack_wait: float = ACK_WAIT_SECONDS,
         first_pause: float = FIRST_PAUSE_SECONDS,
@@ -91,6 +93,7 @@ class PullConsumer:
         self._decode_as = dict(decode)
         self._stream = stream or stream_config()
         self._batch = batch
+        self._linger = linger
         self._first_pause = first_pause
         self._applier = BatchApplier(
             engine=engine,
@@ -139,7 +142,9 @@ class PullConsumer:
     async def _messages(self) -> AsyncIterator[list[Msg]]:
         client = self._nats.client()
         await self._ensure(self._nats.jetstream())
-        pull = Pull(client, stream=self._stream_name, durable=self._durable, batch=self._batch)
+        pull = Pull(
+            client, stream=self._stream_name, durable=self._durable, batch=self._batch, linger=self._linger
+        )
         try:
             await pull.open()
             while True:

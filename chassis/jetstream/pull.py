@@ -6,6 +6,7 @@ docs/decisions/0039-consumer.md has the figures.
 """
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from typing import Final
@@ -29,13 +30,15 @@ class PullBrokenError(Exception):
 class Pull:
     """One open request after another to a consumer; at most twice `batch` messages in memory."""
 
-    def __init__(self, client: Client, *, stream: str, durable: str, batch: int) -> None:
+    def __init__(self, client: Client, *, stream: str, durable: str, batch: int, linger: float = 0.0) -> None:
         self._client = client
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
         self._batch = batch
+        self._linger = linger
         self._inbox = client.new_inbox()
         self._buffer: deque[Msg] = deque()
         self._came = asyncio.Event()
+        self._full = asyncio.Event()
         self._outstanding = 0
         self._heard = 0.0
         self._broken: str | None = None
@@ -52,7 +55,7 @@ class Pull:
             await self._subscription.unsubscribe()
 
     async def take(self) -> list[Msg]:
-        """Wait for messages; whatever is there, at least one and at most a batch.
+        """Wait for messages: at least one, at most a batch; whatever is there, or has come after `linger` seconds.
 
         Raises:
             PullBrokenError: nothing will come through this pull any more.
@@ -71,6 +74,11 @@ class Pull:
             except TimeoutError:
                 if self._now() - self._heard > SILENCE_SECONDS:
                     raise PullBrokenError("nothing was heard from the consumer") from None
+        if self._linger and len(self._buffer) < self._batch:
+            self._full.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._linger):
+                    await self._full.wait()
         taken = [self._buffer.popleft() for _ in range(min(self._batch, len(self._buffer)))]
         if self._outstanding == 0 and self._broken is None and self._client.is_connected:
             await self._ask()
@@ -92,6 +100,8 @@ class Pull:
         if status is None or message.reply:
             self._buffer.append(message)
             self._outstanding = max(0, self._outstanding - 1)
+            if len(self._buffer) >= self._batch:
+                self._full.set()
             if self._outstanding == 0 and len(self._buffer) < self._batch:
                 await self._ask()
         elif status == _HEARTBEAT:
