@@ -99,7 +99,7 @@ class AuthSettings(ServiceSettings):
         default=2,
         ge=1,
         le=16,
-        description="imports read at once; each takes up to 300 MB at its greatest size",
+        description="imports read at once; each takes up to 160 MB at its greatest size",
     )
     most_waiting: int = Field(
         default=2000,

@@ -129,18 +129,28 @@ START_GRANTS: Final = statement(
     **_GRANT_TYPES,
 )
 
-CHANGED_PEOPLE: Final = statement(
+PEOPLE_OF_SCHOOLS: Final = statement(
     """
     SELECT {person}, {school}
     FROM auth.people p JOIN auth.schools s ON s.regency = p.regency AND s.npsn = p.npsn
-    WHERE p.regency = :regency AND p.person_id > :after
-      AND (p.npsn = ANY (:schools) OR p.person_id = ANY (:people))
+    WHERE p.regency = :regency AND p.person_id > :after AND p.npsn = ANY (:schools)
     ORDER BY p.person_id LIMIT :most
     """,
     COLUMNS,
     regency="text",
     after="uuid",
     schools="text[]",
-    people="uuid[]",
     most="int",
+)
+
+PEOPLE_OF_OTHER_SCHOOLS: Final = statement(
+    """
+    SELECT {person}, {school}
+    FROM auth.people p JOIN auth.schools s ON s.regency = p.regency AND s.npsn = p.npsn
+    WHERE p.regency = :regency AND p.person_id = ANY (:people) AND p.npsn <> ALL (:schools)
+    """,
+    COLUMNS,
+    regency="text",
+    schools="text[]",
+    people="uuid[]",
 )

@@ -10,16 +10,18 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.outbox import enqueue
 from services.auth.adapters import rows
 from services.auth.adapters.events import SCHEMA, Events
 from services.auth.adapters.roster_statements import (
-    CHANGED_PEOPLE,
     END_GRANTS,
     KNOWN_SCHOOLS,
     ONE_AT_A_TIME,
+    PEOPLE_OF_OTHER_SCHOOLS,
+    PEOPLE_OF_SCHOOLS,
     PERSON_TYPES,
     START_GRANTS,
     UPSERT_PEOPLE,
@@ -195,18 +197,21 @@ class PostgresRosterStore:
     async def _tell(
         self, connection: AsyncConnection, people: Sequence[UUID], schools: Sequence[str], now: datetime
     ) -> None:
-        """Record PersonChanged for changed people and for everybody of a changed school, page by page."""
-        if not people and not schools:
-            return
-        values = {"regency": self._regency, "people": list(people), "schools": list(schools), "most": CHUNK}
-        after = UUID(int=0)
-        while True:
-            page = (await connection.execute(CHANGED_PEOPLE, values | {"after": after})).all()
-            events = [self._events.person_changed(rows.person(row), rows.school(row), at=now) for row in page]
-            await enqueue(connection, SCHEMA, events)
-            if len(page) < CHUNK:
-                return
-            after = page[-1].person_id
+        """Record PersonChanged for everybody of a changed school and for changed people of other schools."""
+        values: dict[str, object] = {"regency": self._regency, "schools": list(schools)}
+        after: UUID | None = UUID(int=0) if schools else None
+        while after is not None:
+            page = await connection.execute(PEOPLE_OF_SCHOOLS, values | {"after": after, "most": CHUNK})
+            found = page.all()
+            await self._enqueue(connection, found, now)
+            after = found[-1].person_id if len(found) == CHUNK else None
+        for chunk in _chunks(people):
+            page = await connection.execute(PEOPLE_OF_OTHER_SCHOOLS, values | {"people": list(chunk)})
+            await self._enqueue(connection, page.all(), now)
+
+    async def _enqueue(self, connection: AsyncConnection, found: Sequence[Row[Any]], now: datetime) -> None:
+        events = [self._events.person_changed(rows.person(row), rows.school(row), at=now) for row in found]
+        await enqueue(connection, SCHEMA, events)
 
 
 def _outcome(kept: UUID | None, proposed: UUID) -> Outcome:
