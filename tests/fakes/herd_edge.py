@@ -17,6 +17,7 @@ Act = Callable[["Request", asyncio.StreamWriter], Awaitable[None]]
 class Request:
     head: str
     body: Mapping[str, Any]
+    over: asyncio.Event
 
     @property
     def evidence(self) -> tap_pb2.TapEvidence:
@@ -34,10 +35,16 @@ class FakeEdge:
     script: Sequence[Act]
     port: int = 0
     requests: dict[str, list[Request]] = field(default_factory=dict)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    handlers: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.handlers.add(task)
+        task.add_done_callback(self.handlers.discard)
         try:
-            request = await _read(reader)
+            request = await _read(reader, self.over)
             tries = self.requests.setdefault(request.evidence.tap_id, [])
             tries.append(request)
             await self.script[min(len(tries), len(self.script)) - 1](request, writer)
@@ -57,6 +64,8 @@ async def fake_edge(*script: Act) -> AsyncIterator[FakeEdge]:
         yield edge
     finally:
         server.close()
+        edge.over.set()
+        await asyncio.gather(*edge.handlers)
 
 
 def answer(status: int, body: bytes, *, chunked: bool = False) -> bytes:
@@ -141,14 +150,13 @@ async def half_an_answer(request: Request, writer: asyncio.StreamWriter) -> None
     writer.write(whole[: len(whole) // 2])
 
 
-async def never(_request: Request, writer: asyncio.StreamWriter) -> None:
-    # Until the phone hangs up.
-    await writer.wait_closed()
+async def never(request: Request, _writer: asyncio.StreamWriter) -> None:
+    await request.over.wait()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request:
+async def _read(reader: asyncio.StreamReader, over: asyncio.Event) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     length = next(
         int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:")
     )
-    return Request(head, json.loads(await reader.readexactly(length)))
+    return Request(head, json.loads(await reader.readexactly(length)), over)
