@@ -1,6 +1,7 @@
 """People, schools, devices, activation codes, challenges, grants, trail, outbox."""
 
 from alembic import op
+from alembic.operations import Operations
 
 from chassis.migrations import create_outbox, grant
 
@@ -178,13 +179,14 @@ def upgrade() -> None:
     )
     op.execute("CREATE INDEX trail_time ON auth.trail (regency, at)")
     op.execute("CREATE INDEX trail_person ON auth.trail (regency, person_id, at) WHERE person_id IS NOT NULL")
-    create_outbox(op, "auth")
+    operations = Operations(op.get_context())
+    create_outbox(operations, "auth")
     for table in ("schools", "people", "devices", "activation_codes", "grants"):
-        grant(op, "auth", table, "SELECT, INSERT, UPDATE")
+        grant(operations, "auth", table, "SELECT, INSERT, UPDATE")
     # UPDATE, because PostgreSQL asks for it where rows are locked (SKIP LOCKED in the purge).
-    grant(op, "auth", "challenges", "SELECT, INSERT, UPDATE, DELETE")
+    grant(operations, "auth", "challenges", "SELECT, INSERT, UPDATE, DELETE")
     # Nobody rewrites a trail, the serving process neither.
-    grant(op, "auth", "trail", "SELECT, INSERT")
+    grant(operations, "auth", "trail", "SELECT, INSERT")
 
 
 def downgrade() -> None:
