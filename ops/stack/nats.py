@@ -27,6 +27,8 @@ _MAX_PAYLOAD_BYTES = 256 * 1024
 _MAX_FILE_BYTES = 4 * 1024**3
 _MAX_MEMORY_BYTES = 16 * 1024**2
 _MAX_CONNECTIONS = 256
+# Its own data is a few MB; without a limit Go collects only when the heap has doubled.
+_GO_MEMORY_LIMIT = "48MiB"
 
 
 def user_password(layout: Layout, user: str) -> str:
@@ -52,6 +54,7 @@ def prepare_nats(layout: Layout, *, port: int, monitor_port: int) -> Part:
     return Part(
         name="nats",
         argv=(str(binary()), "--config", str(path)),
+        env={"GOMEMLIMIT": _GO_MEMORY_LIMIT},
         cwd=layout.nats_data,
         address=f"nats://127.0.0.1:{port}",
         probe=http_ok(monitor_port, "/healthz"),
