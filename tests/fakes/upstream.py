@@ -48,7 +48,14 @@ class FakeUpstream(grpc.GenericRpcHandler):
 
     async def start(self, address: str) -> None:
         # As the services' limit: the edge's own is the smaller one.
-        self._server = grpc.aio.server(options=(("grpc.max_receive_message_length", 4 * 1024 * 1024),))
+        self._server = grpc.aio.server(
+            options=(
+                ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+                # As the services set them: C-core would refuse at random what waits for Python.
+                ("grpc.server.max_pending_requests", 100_000),
+                ("grpc.server.max_pending_requests_hard_limit", 100_000),
+            )
+        )
         self._server.add_generic_rpc_handlers((self,))
         health = health_aio.HealthServicer()
         await health.set("", health_pb2.HealthCheckResponse.SERVING)
