@@ -23,9 +23,9 @@ from chassis.jetstream.poison import Poison, describe, set_aside
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 0.2
-LONGEST_PAUSE_SECONDS: Final = 10.0
-# Wrong table, wrong column, no right: the deployment's fault, not the message's.
-_DEPLOYMENT_CLASS: Final = "42"
+LONGEST_PAUSE_SECONDS: Final = 5.0
+# Wrong table, wrong column, no right, no such schema: the deployment's fault, not the message's.
+_DEPLOYMENT_CLASSES: Final = ("42", "3F")
 
 Apply = Callable[[AsyncConnection, Sequence[Event]], Awaitable[None]]
 
@@ -172,7 +172,7 @@ class BatchApplier:
         """True when it is nobody's fault in the batch; a statement that never ends is the batch's own."""
         code = sqlstate(error)
         if code:
-            return is_unavailable(error) or code.startswith(_DEPLOYMENT_CLASS)
+            return is_unavailable(error) or code.startswith(_DEPLOYMENT_CLASSES)
         return is_unavailable(error) and not await answers(self._engine)
 
     async def set_aside(self, found: Sequence[Poison]) -> None:

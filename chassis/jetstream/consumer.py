@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 import nats.errors
@@ -19,6 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.database import is_contended, is_unavailable
 from chassis.jetstream.applier import (
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -30,7 +32,7 @@ from chassis.jetstream.applier import (
 )
 from chassis.jetstream.connection import NatsConnection, NatsUnavailableError
 from chassis.jetstream.events import Event, event_time
-from chassis.jetstream.poison import Poison
+from chassis.jetstream.poison import Poison, describe, purge_poison
 from chassis.jetstream.pull import Pull, PullBrokenError
 from chassis.jetstream.stream import ensure_stream, stream_config
 from chassis.tasks import together
@@ -44,6 +46,10 @@ ACK_WAIT_SECONDS: Final = 30.0
 MAX_ACK_PENDING: Final = 8 * BATCH
 MAX_TRIES: Final = 3
 LAG_EVERY_SECONDS: Final = 10.0
+# Long enough to be looked at and replayed; they hold personal data.
+KEEP_POISON: Final = timedelta(days=90)
+PURGE_EVERY_SECONDS: Final = 3600.0
+PURGE_BATCH: Final = 1_000
 
 
 class PullConsumer:
@@ -87,6 +93,8 @@ class PullConsumer:
         ack_wait: float = ACK_WAIT_SECONDS,
         first_pause: float = FIRST_PAUSE_SECONDS,
     ) -> None:
+        self._engine = engine
+        self._schema = schema
         self._nats = nats
         self._metrics = metrics
         self._durable = durable
@@ -120,7 +128,7 @@ class PullConsumer:
 
     async def run(self) -> None:
         """Consume until cancelled. NATS or PostgreSQL being away, or the consumer being deleted, is waited out."""
-        await together(self._consume_forever(), self._watch_lag_forever())
+        await together(self._consume_forever(), self._watch_lag_forever(), self._purge_forever())
 
     async def _consume_forever(self) -> None:
         pause, told = self._first_pause, ""
@@ -220,3 +228,14 @@ class PullConsumer:
                     pending = (info.num_pending or 0) + (info.num_ack_pending or 0)
                     self._metrics.pending.labels(self._durable).set(pending)
             await asyncio.sleep(LAG_EVERY_SECONDS * jitter())
+
+    async def _purge_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PURGE_EVERY_SECONDS * jitter())
+            try:
+                async with self._engine.begin() as connection:
+                    await purge_poison(connection, self._schema, keep=KEEP_POISON, batch=PURGE_BATCH)
+            except Exception as error:
+                if not (is_unavailable(error) or is_contended(error)):
+                    raise
+                logger.warning("purging the poison of %s: %s", self._schema, describe(error))

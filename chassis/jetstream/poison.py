@@ -6,6 +6,7 @@ Owner: the chassis. The table is made by `chassis.migrations.create_poison`. No 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -57,6 +58,18 @@ async def set_aside(connection: AsyncConnection, schema: str, consumer: str, fou
             "tries": [one.tries for one in found],
         },
     )
+
+
+async def purge_poison(connection: AsyncConnection, schema: str, *, keep: timedelta, batch: int) -> int:
+    """Delete at most `batch` messages that were set aside longer than `keep` ago; how many."""
+    result = await connection.execute(
+        text(
+            f"DELETE FROM {identifier(schema)}.poison WHERE id IN (SELECT id FROM {identifier(schema)}.poison"  # noqa: S608
+            " WHERE created_at < clock_timestamp() - CAST(:keep AS interval) ORDER BY id LIMIT :batch)"
+        ),
+        {"keep": keep, "batch": batch},
+    )
+    return result.rowcount
 
 
 def message_id(message: Msg) -> str:

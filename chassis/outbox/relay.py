@@ -32,11 +32,12 @@ BATCH: Final = 500
 # Rows stay locked at most twice this and a second (chassis.jetstream.publish): below the database's limit of 15 s for
 # a transaction that idles.
 PUBLISH_TIMEOUT_SECONDS: Final = 4.0
-# After a wake-up, so that a herd's events go in batches: a tenth of what reporting may lag.
-LINGER_SECONDS: Final = 0.02
+# After a wake-up, so that a herd's events share batches: in batches of 20 an event costs relay, PostgreSQL and NATS
+# three times what it costs in batches of 100 (docs/decisions/0037-outbox.md), and the board may lag by 5 s.
+LINGER_SECONDS: Final = 0.1
 POLL_SECONDS: Final = 2.0
 FIRST_PAUSE_SECONDS: Final = 0.1
-LONGEST_PAUSE_SECONDS: Final = 15.0
+LONGEST_PAUSE_SECONDS: Final = 5.0
 BACKLOG_EVERY_SECONDS: Final = 5.0
 BACKLOG_COUNTED_TO: Final = 100_000
 KEEP: Final = timedelta(days=7)

@@ -189,6 +189,22 @@ async def test_what_is_the_statements_own_fault_is_not_away(database: Database) 
     assert not is_unavailable(ValueError("a handler's own"))
 
 
+async def test_a_migration_under_a_running_service_costs_one_repetition(database: Database) -> None:
+    async with engine_of(administrator_url(database), pool_size=1) as engine:
+        await ask_ddl(engine, "CREATE TABLE checkin.things (id int PRIMARY KEY)")
+        assert await ask(engine, "SELECT * FROM checkin.things") is None
+        async with engine_of(administrator_url(database)) as migrating:
+            await ask_ddl(migrating, "ALTER TABLE checkin.things ADD COLUMN name text")
+        assert is_contended(await failure(engine, "SELECT * FROM checkin.things"))
+        assert await ask(engine, "SELECT * FROM checkin.things") is None
+
+
+async def test_a_password_that_is_being_changed_is_away(database: Database) -> None:
+    async with engine_of(database.url(RUNTIME).replace(f"{RUNTIME}:", f"{RUNTIME}:not-")) as engine:
+        assert is_unavailable(await failure(engine))
+        assert not await answers(engine)
+
+
 async def test_cancelled_requests_leave_no_connection_behind(database: Database) -> None:
     async with engine_of(database.url(RUNTIME), pool_size=2, pool_timeout=1.0) as engine:
         for _ in range(20):

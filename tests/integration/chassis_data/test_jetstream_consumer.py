@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chassis.database import create_engine
 from chassis.jetstream import ConsumerMetrics, Event, NatsConnection, PullConsumer, connect, subject
+from chassis.jetstream.poison import purge_poison
 from chassis.jetstream.stream import STREAM, ensure_stream, stream_config
 from chassis.upsert import upsert_newer
 from tests.disturbed import Disturbed, access, administrator_url, plain_client
@@ -241,6 +243,20 @@ async def test_what_cannot_be_decoded_is_set_aside_at_once(
     assert await stored(engine) == {"good": 1}
     assert [row.reason for row in await poison(engine)] == ["undecodable"] * len(bad)
     assert metric(registry, "hadir_consumer_poison_total", consumer=DURABLE, reason="undecodable") == len(bad)
+
+
+async def test_poison_is_kept_for_a_time_only(
+    engine: AsyncEngine, connection: NatsConnection, outside: Client, metrics: ConsumerMetrics
+) -> None:
+    await publish(engine, connection, ["null:1", "null:2", "null:3"])
+    async with running(make(engine, connection, metrics, max_tries=1).run()):
+        await until(lambda: acked(outside))
+    async with engine.begin() as connected:
+        await connected.execute(
+            text("UPDATE checkin.poison SET created_at = now() - make_interval(days => 88 + stream_seq::int)")
+        )
+        assert await purge_poison(connected, SCHEMA, keep=timedelta(days=90), batch=10) == 2
+    assert [row.stream_seq for row in await poison(engine)] == [1]
 
 
 async def test_everything_poison_is_set_aside_without_waiting_long(

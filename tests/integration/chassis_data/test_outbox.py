@@ -102,10 +102,11 @@ async def test_nats_killed_and_stopped_while_events_come(
 ) -> None:
     relays = [make_relay(engine, connection, each, batch=50) for each in (registry, CollectorRegistry())]
     written = 0
+    enough = asyncio.Event()
 
     async def write() -> None:
         nonlocal written
-        while True:
+        while not enough.is_set():
             await put(engine, [event(f"event {written + number}") for number in range(20)])
             written += 20
             for relay in relays:
@@ -113,7 +114,8 @@ async def test_nats_killed_and_stopped_while_events_come(
             await asyncio.sleep(0.01)
 
     async with running(*(relay.run() for relay in relays)):
-        async with running(write()):
+        writing = asyncio.create_task(write())
+        try:
             await until(lambda: metric(registry, "hadir_outbox_published_total") > 200)
             await backends.kill("nats")
             await backends.ready("nats")
@@ -124,6 +126,9 @@ async def test_nats_killed_and_stopped_while_events_come(
             await asyncio.sleep(1)
             await backends.start("nats")
             await asyncio.sleep(0.5)
+        finally:
+            enough.set()
+            await writing
         await until(lambda: _none_left(engine))
     client = await plain_client(nats)
     assert bodies(await all_messages(client)) == Counter(names(written))
