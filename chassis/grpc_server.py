@@ -58,6 +58,9 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+    # gRPC's own protection resets streams at random from half of that limit on, and clients see a bare UNAVAILABLE.
+    # Without it they wait for their turn, as HTTP/2 means it; rapid resets are the edge's business.
+    ("grpc.http.overload_protection", 0),
     ("grpc.server.max_pending_requests", MAX_PENDING_REQUESTS),
     ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_REQUESTS),
     # A call that waited longer than the edge's timeout before we took it up has nobody waiting for it.
@@ -74,8 +77,8 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
-# Health and reflection are public, here as everywhere.
-_BUILT_IN_POLICY = MethodPolicy(Access.public())
+# Health and reflection are public, here as everywhere; who watches them must not hold up the end.
+_BUILT_IN_POLICY = MethodPolicy(Access.public(), watch=True)
 
 
 class _Recorder:

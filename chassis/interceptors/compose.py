@@ -74,11 +74,16 @@ class Layers:
             serialize=None if writes else serialize,
             request_streaming=streaming,
         )
-        if not writes:
+        if writes:
+            call = deadline.writer(call, watches=self._watches_of(policy))
+        else:
             limit = self.unary_timeout if policy.timeout is None else policy.timeout.total_seconds()
             call = deadline.unary(call, limit=limit, limits=self.limits)
         outer_call = self._unary(call, method=method, policy=policy, over_edge=over_edge)
         return _handler(handler, outer_call, serializer=serialize if writes else None)
+
+    def _watches_of(self, policy: MethodPolicy) -> deadline.Watches | None:
+        return self.watches if policy.watch else None
 
     def _unary(self, inner: UnaryCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> UnaryCall:
         inner = auth.unary(inner, access=policy.access, verifier=self.verifier, method=method)
@@ -86,7 +91,7 @@ class Layers:
         return metrics.unary(inner, stats=self.metrics.method(method), clock=self.clock, over_edge=over_edge)
 
     def _stream(self, inner: StreamCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> StreamCall:
-        inner = deadline.stream(inner, watches=self.watches if policy.watch else None)
+        inner = deadline.stream(inner, watches=self._watches_of(policy))
         inner = auth.stream(inner, access=policy.access, verifier=self.verifier, method=method)
         inner = errors.stream(inner, mapper=self.mapper, method=method)
         return metrics.stream(inner, stats=self.metrics.method(method), clock=self.clock, over_edge=over_edge)

@@ -4,8 +4,8 @@ Owner: chassis.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from chassis.errors import DeadlineExceededError, DeadlineTooShortError, StoppingError
@@ -22,11 +22,12 @@ class Watches:
         self.stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def add(self) -> asyncio.Task[Any]:
-        """Notes the current task as such a call.
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Notes the current task as such a call for the time of the block.
 
         Raises:
-            StoppingError: the server ends them already.
+            StoppingError: the server ends them already, or ended this one.
         """
         task = asyncio.current_task()
         if task is None:
@@ -34,11 +35,15 @@ class Watches:
         if self.stopping:
             raise StoppingError
         self._tasks.add(task)
-        return task
-
-    def discard(self, task: asyncio.Task[Any]) -> None:
-        """Forgets a call that ended."""
-        self._tasks.discard(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            # The caller may have gone at the same moment: then more than our cancellation is pending.
+            if self.stopping and task.uncancel() == 0:
+                raise StoppingError from None
+            raise
+        finally:
+            self._tasks.discard(task)
 
     def end(self) -> int:
         """Ends all of them with "come back, to another replica"; how many there were."""
@@ -122,27 +127,36 @@ def unary(inner: UnaryCall, *, limit: float, limits: Limits) -> UnaryCall:
 
 
 def stream(inner: StreamCall, *, watches: Watches | None) -> StreamCall:
-    """Refuses calls whose deadline is over; a watch is also ended when the server stops."""
+    """Refuses calls whose deadline is over; with `watches`, the call is also ended when the server stops."""
 
     def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
         _check_remaining(context)
         return inner(request, context)
 
+    if watches is None:
+        return call
+
     async def watch(request: Any, context: Context) -> AsyncGenerator[Any, None]:
-        if watches is None:
-            raise RuntimeError("a watch is noted somewhere")
-        _check_remaining(context)
-        task = watches.add()
-        try:
-            async with aclosing(inner(request, context)) as responses:
+        with watches.noted():
+            async with aclosing(call(request, context)) as responses:
                 async for response in responses:
                     yield response
-        except asyncio.CancelledError:
-            # The caller may have gone at the same moment: then more than our cancellation is pending.
-            if watches.stopping and task.uncancel() == 0:
-                raise StoppingError from None
-            raise
-        finally:
-            watches.discard(task)
 
-    return call if watches is None else watch
+    return watch
+
+
+def writer(inner: UnaryCall, *, watches: Watches | None) -> UnaryCall:
+    """As `stream`, for a coroutine that writes its stream of answers itself."""
+
+    def call(request: Any, context: Context) -> Any:
+        _check_remaining(context)
+        return inner(request, context)
+
+    if watches is None:
+        return call
+
+    async def watch(request: Any, context: Context) -> Any:
+        with watches.noted():
+            return await call(request, context)
+
+    return watch
