@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.database import create_engine
-from chassis.jetstream import STREAM, NatsConnection, connect
+from chassis.jetstream import STREAM, ConsumerMetrics, NatsConnection, connect
+from chassis.jetstream.stream import ensure_stream, stream_config
 from chassis.migrations import upgrade
 from ops.database import SERVICES, Administrator, bootstrap, owner_role, runtime_role
 from ops.stack.layout import kept_password
@@ -110,3 +112,16 @@ async def connection(nats: Nats) -> AsyncIterator[NatsConnection]:
     connection = await connect(access(nats, "checkin"), name="test", registry=CollectorRegistry())
     yield connection
     await connection.stop()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> ConsumerMetrics:
+    return ConsumerMetrics(registry)
+
+
+@pytest.fixture
+async def outside(nats: Nats) -> AsyncIterator[Client]:
+    client = await plain_client(nats)
+    await ensure_stream(client.jetstream(), stream_config())
+    yield client
+    await client.close()
