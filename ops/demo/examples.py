@@ -4,37 +4,57 @@ from ops.stack.target import RunningStack
 
 
 def example_calls(running: RunningStack) -> str:
-    """Shell lines that work as they are, in another terminal; Bahasa Indonesia first."""
-    token = running.staff_token_file
+    """Shell lines that work as they are, in another terminal; Bahasa Indonesia first.
+
+    Raises:
+        StackError: the stack has no auth, so there is no token.
+    """
     lines = [
         "# Token untuk percobaan ini (BKPSDM, 12 jam) / this run's token (personnel agency, 12 hours)",
-        f"TOKEN=$(cat {token})",
+        f"TOKEN={running.staff_token()}",
+        *_edge(running),
+        "",
+        "# gRPC langsung ke layanan, dengan reflection / gRPC straight to a service, by reflection",
+        *(f"grpcurl -plaintext {address} list   # {name}" for name, address in running.grpc.items()),
+        *_events(running),
+        *_database(running),
+        "",
+        "# Log",
+        f"tail -f {running.directory}/log/*.log",
     ]
-    if running.edge is not None:
-        over_edge = f"grpcurl -plaintext -protoset {running.descriptors} {running.edge_grpc}"
-        lines += [
-            "",
-            "# JSON lewat gerbang / JSON over the edge",
-            f"curl -s {running.edge}/v1/jwks",
-            f'curl -s -H "authorization: Bearer $TOKEN" "{running.edge}/v1/people?page_size=3"',
-            f'curl -s -H "authorization: Bearer $TOKEN" "{running.edge}/v1/board"',
-            "",
-            "# gRPC lewat gerbang / gRPC over the edge",
-            f"{over_edge} list",
-            f"{over_edge} hadir.auth.v1.AuthService/GetJwks",
-        ]
-    lines += ["", "# gRPC langsung ke layanan, dengan reflection / gRPC straight to a service, by reflection"]
-    lines += [f"grpcurl -plaintext {address} list   # {name}" for name, address in running.grpc.items()]
-    if running.nats is not None and "consumer" in running.nats.password_files:
-        password = running.nats.password_files["consumer"]
-        lines += [
-            "",
-            "# Peristiwa / events",
-            f"nats sub -s {running.nats.url} --user consumer --password $(cat {password}) 'hadir.v1.>'",
-        ]
-    if running.database is not None:
-        database = running.database
-        where = f"-h {database.host} -p {database.port} -U {database.administrator} {database.name}"
-        lines += ["", "# Basis data / database", f"PGPASSWORD=$(cat {database.password_file}) psql {where}"]
-    lines += ["", "# Log", f"tail -f {running.directory}/log/*.log"]
     return "\n".join(lines)
+
+
+def _edge(running: RunningStack) -> list[str]:
+    if running.edge is None:
+        return []
+    certificate = running.edge_certificate
+    curl = "curl -s" if certificate is None else f"curl -s --cacert {certificate}"
+    secure = "-plaintext" if certificate is None else f"-cacert {certificate}"
+    grpcurl = f"grpcurl {secure} -protoset {running.descriptors} {running.edge_grpc}"
+    return [
+        "",
+        "# JSON lewat gerbang / JSON over the edge",
+        f"{curl} {running.edge}/v1/jwks",
+        f'{curl} -H "authorization: Bearer $TOKEN" "{running.edge}/v1/people?page_size=3"',
+        f'{curl} -H "authorization: Bearer $TOKEN" "{running.edge}/v1/board"',
+        "",
+        "# gRPC lewat gerbang / gRPC over the edge",
+        f"{grpcurl} list",
+        f"{grpcurl} hadir.auth.v1.AuthService/GetJwks",
+    ]
+
+
+def _events(running: RunningStack) -> list[str]:
+    if running.nats is None or "consumer" not in running.nats.password_files:
+        return []
+    login = f"--user consumer --password $(cat {running.nats.password_files['consumer']})"
+    return ["", "# Peristiwa / events", f"nats sub -s {running.nats.url} {login} 'hadir.v1.>'"]
+
+
+def _database(running: RunningStack) -> list[str]:
+    if running.database is None:
+        return []
+    found = running.database
+    where = f"-h {found.host} -p {found.port} -U {found.administrator} {found.name}"
+    return ["", "# Basis data / database", f"PGPASSWORD=$(cat {found.password_file}) psql {where}"]

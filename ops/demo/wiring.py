@@ -16,7 +16,7 @@ from ops.stack.part import StackError
 from ops.stack.target import RunningStack
 
 
-def herd_target(running: RunningStack, tls_ca: Path | None = None) -> StackTarget:
+def herd_target(running: RunningStack) -> StackTarget:
     """What the herd is let loose on.
 
     Raises:
@@ -30,7 +30,7 @@ def herd_target(running: RunningStack, tls_ca: Path | None = None) -> StackTarge
         regency=running.regency,
         database_url=running.database.url(),
         state_dir=running.directory,
-        tls_ca=tls_ca,
+        tls_ca=running.edge_certificate,
         meter=running.usage,
     )
 

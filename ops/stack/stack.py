@@ -325,6 +325,7 @@ class Stack:
             regency=around.regency,
             zone=around.zone,
             edge=edge.address if edge is not None else None,
+            edge_certificate=self._options.tls.certificate if self._options.tls is not None else None,
             grpc={name: f"127.0.0.1:{ports[name]}" for name in replicas},
             metrics=metrics,
             database=self._database_target(ports),

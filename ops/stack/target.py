@@ -60,6 +60,7 @@ class RunningStack(_Frozen):
         owner_pid: the process that started it and will stop it.
         regency, zone: as the services were told.
         edge: base URL for JSON ("http://127.0.0.1:8080"); gRPC and gRPC-Web are served there too. None without edge.
+        edge_certificate: what the edge shows of itself, PEM, to be trusted by tools on this machine. None: plain HTTP.
         grpc: direct gRPC addresses ("127.0.0.1:port") by replica ("auth", "checkin-1", "checkin-2", "reporting").
         metrics: URLs of Prometheus metrics by part.
         database, nats: None when the stack has none.
@@ -73,6 +74,7 @@ class RunningStack(_Frozen):
     regency: str
     zone: str
     edge: str | None
+    edge_certificate: Path | None
     grpc: Mapping[str, str]
     metrics: Mapping[str, str]
     database: DatabaseTarget | None
