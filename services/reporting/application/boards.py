@@ -108,16 +108,16 @@ class Boards:
         self._watchers += 1
         try:
             told, as_of = await self.board(work_date, slot, area)
-            yield Update(told.total, told.rows, as_of, full=True)
             told_at = self._clock.monotonic()
+            yield Update(told.total, told.rows, as_of, full=True)
             while until is None or self._clock.now() < until:
                 await asyncio.sleep(self._fresh)
                 board, as_of = await self.board(work_date, slot, area)
                 rows = () if board is told else changed_rows(told, board)
                 silent = self._clock.monotonic() - told_at
                 if rows or board.total != told.total or silent >= self._silence:
-                    yield Update(board.total, rows, as_of, full=False)
                     told_at = self._clock.monotonic()
+                    yield Update(board.total, rows, as_of, full=False)
                 told = board
         finally:
             self._watchers -= 1

@@ -25,7 +25,7 @@ class RosterPage(NamedTuple):
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What a rebuild read, and what it added."""
+    """What a rebuild read, and what it added: `new_taps` are the unknown ones, practice taps aside."""
 
     people: int = 0
     taps: int = 0

@@ -1,6 +1,7 @@
 """The read model: people, schools, taps, assessed days, roll calls; the outbox and the poison table."""
 
 from alembic import op
+from alembic.operations import Operations
 
 from chassis.migrations import create_outbox, create_poison, grant
 
@@ -129,7 +130,8 @@ def upgrade() -> None:
         )
         """
     )
+    operations = Operations(op.get_context())
     for table in ("schools", "people", "taps", "days", "roll_calls", "auth_keys"):
-        grant(op, SCHEMA, table)
-    create_outbox(op, SCHEMA)
-    create_poison(op, SCHEMA)
+        grant(operations, SCHEMA, table)
+    create_outbox(operations, SCHEMA)
+    create_poison(operations, SCHEMA)
