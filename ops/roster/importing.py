@@ -29,6 +29,8 @@ _LENGTHS = {
     "phone": 100,
     "npsn": 100,
     "school_name": 300,
+    "sex": 32,
+    "birth_date": 32,
 }
 
 

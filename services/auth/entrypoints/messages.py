@@ -112,6 +112,8 @@ def read_row(message: roster_service_pb2.RosterRow, file: str) -> RawRow:
         Column.PHONE: Cell(message.phone, CellKind.TEXT),
         Column.NPSN: Cell(message.npsn, CellKind.TEXT),
         Column.SCHOOL: Cell(message.school_name, CellKind.TEXT),
+        Column.SEX: Cell(message.sex, CellKind.TEXT),
+        Column.BIRTH_DATE: Cell(message.birth_date, CellKind.TEXT),
     }
     return RawRow(file, message.number, {column: cell for column, cell in cells.items() if cell.text})
 

@@ -99,6 +99,8 @@ class RosterRow(_message.Message):
     PHONE_FIELD_NUMBER: _builtins.int
     NPSN_FIELD_NUMBER: _builtins.int
     SCHOOL_NAME_FIELD_NUMBER: _builtins.int
+    SEX_FIELD_NUMBER: _builtins.int
+    BIRTH_DATE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Row number as the spreadsheet shows it, from 1."""
     source: _builtins.int
@@ -123,6 +125,10 @@ class RosterRow(_message.Message):
     """School: NPSN as text; empty when the source names it otherwise."""
     school_name: _builtins.str
     """School's name as in the source."""
+    sex: _builtins.str
+    """Sex as in the source (L, P); told apart from the NIP's to name the rightful owner of a doubtful one, never kept."""
+    birth_date: _builtins.str
+    """Birth date as in the source; used like sex, never kept."""
     def __init__(
         self,
         *,
@@ -138,10 +144,12 @@ class RosterRow(_message.Message):
         phone: _builtins.str = ...,
         npsn: _builtins.str = ...,
         school_name: _builtins.str = ...,
+        sex: _builtins.str = ...,
+        birth_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employment_status", b"employment_status", "extra_duty", b"extra_duty", "name", b"name", "nip", b"nip", "nip_is_number", b"nip_is_number", "npsn", b"npsn", "number", b"number", "nuptk", b"nuptk", "phone", b"phone", "school_name", b"school_name", "source", b"source", "staff_kind", b"staff_kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birth_date", b"birth_date", "employment_status", b"employment_status", "extra_duty", b"extra_duty", "name", b"name", "nip", b"nip", "nip_is_number", b"nip_is_number", "npsn", b"npsn", "number", b"number", "nuptk", b"nuptk", "phone", b"phone", "school_name", b"school_name", "sex", b"sex", "source", b"source", "staff_kind", b"staff_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
