@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from ops.demo.bench import bench
 from ops.demo.commands import demo, run
 from ops.demo.wiring import herd_target, roster_endpoint
 from ops.herd.cli import register as register_herd
@@ -57,6 +58,7 @@ app.command()(run)
 app.command()(demo)
 register_herd(app, _herd_target, name="peak")
 register_herd(app, _herd_target, name="herd")
+app.command()(bench)
 app.add_typer(make_roster_app(_auth_endpoint), name="roster")
 
 if __name__ == "__main__":
