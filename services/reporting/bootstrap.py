@@ -126,7 +126,7 @@ async def start(
     application.on_stop("auth channel", lambda: auth.close(None))
 
     keys = AuthKeys(engine, auth, regency=regency, now=clock.now)
-    keyset = KeySet(refresh=keys.fetch, clock=clock)
+    keyset = KeySet(refresh=keys.fetch_now, clock=clock)
     relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
     people, taps = consumers(
         engine=engine, nats=nats, registry=registry, book=book, clock=clock, regency=regency, relay=relay
@@ -181,6 +181,7 @@ async def start(
     server.health.add_informational("database", lambda: answers(engine))
     server.health.add_informational("nats", lambda: nats.connected)
     application.on_stop("server", server.stop)
+    await keys.recall(keyset)
     await server.start()
     return server
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.database import is_contended, is_unavailable
 from chassis.tokens import KeySet
 from hadir.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
+from services.reporting.application.errors import KeysUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +66,26 @@ class AuthKeys:
         self.answered = True
         return [{name: getattr(key, name) for name in _FIELDS} for key in answer.keys]
 
+    async def fetch_now(self) -> Sequence[dict[str, Any]]:
+        """Auth's keys now, for a token whose key is unknown.
+
+        Raises:
+            KeysUnavailableError: auth is away, so nobody can say whether the token is right.
+        """
+        try:
+            return await self.fetch()
+        except grpc.aio.AioRpcError as error:
+            raise KeysUnavailableError from error
+
+    async def recall(self, keyset: KeySet) -> None:
+        """Takes the keys kept before, if the database is there."""
+        keyset.update(await self._load())
+
     async def follow(self, keyset: KeySet) -> NoReturn:
-        """Loads the keys kept before, then keeps the set current, until cancelled."""
-        if not len(keyset):
-            keyset.update(await self._load())
+        """Keeps the set current, until cancelled."""
         while True:
+            if not len(keyset):
+                await self.recall(keyset)
             try:
                 keys = await self.fetch()
                 keyset.update(keys)

@@ -35,3 +35,7 @@ class TooManyWatchersError(ReportingError):
 
 class ReportTooLargeError(ReportingError):
     """A slot with more taps than `limit`: more than a report may hold in memory at once."""
+
+
+class KeysUnavailableError(ReportingError):
+    """A token by a key that is not known here, and auth is away: whether it is right cannot be told now."""

@@ -60,6 +60,13 @@ ERRORS: ErrorTable = {
         "Too many boards are watched through this replica. Call again later.",
         retry_after=lambda _: jittered(5.0),
     ),
+    errors.KeysUnavailableError: ErrorRule(
+        grpc.StatusCode.UNAVAILABLE,
+        "KEYS_UNAVAILABLE",
+        "Layanan belum dapat memeriksa kredensial Anda. Silakan coba lagi sebentar lagi.",
+        "Tokens by this key cannot be checked now. Call again.",
+        retry_after=lambda _: jittered(2.0),
+    ),
     errors.ReportTooLargeError: ErrorRule(
         grpc.StatusCode.FAILED_PRECONDITION,
         "REPORT_TOO_LARGE",

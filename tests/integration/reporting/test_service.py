@@ -1,18 +1,19 @@
 """The running service: events in by NATS, answers out by gRPC, DayAssessed out by NATS. auth is away throughout."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from hadir.reporting.v1 import reporting_service_pb2 as pb
-from services.reporting.config import ReportingSettings
 from tests.integration.reporting.world import (
     MONDAY,
     SCHOOLS,
@@ -330,7 +331,13 @@ async def test_it_is_ready_without_auth_and_says_that_auth_is_away(service: Repo
     }
 
 
-async def test_a_caller_without_a_token_is_told_so(service: Reporting, settings: ReportingSettings) -> None:
+async def test_a_caller_without_a_token_is_told_so(service: Reporting) -> None:
     missing = (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_MISSING")
     assert await refused(service.stub.GetBoard(pb.GetBoardRequest())) == missing
-    assert settings.regency == service.regency
+
+
+async def test_a_token_by_an_unknown_key_cannot_be_judged_while_auth_is_away(service: Reporting) -> None:
+    stranger = replace(service, key=ec.generate_private_key(ec.SECP256R1()))
+    away = (grpc.StatusCode.UNAVAILABLE, "KEYS_UNAVAILABLE")
+    assert await refused(stranger.stub.GetBoard(pb.GetBoardRequest(), **stranger.staff())) == away
+    assert (await service.stub.GetBoard(pb.GetBoardRequest(), **service.staff())).total.expected == 0
