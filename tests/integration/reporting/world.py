@@ -287,11 +287,16 @@ class Reporting:
         """Waits until the board says so."""
         async with asyncio.timeout(seconds):
             while True:
-                board: pb.GetBoardResponse = await self.stub.GetBoard(
-                    pb.GetBoardRequest(work_date=MONDAY.isoformat()), **self.staff()
-                )
-                if board.total.present == present:
-                    return board
+                try:
+                    board: pb.GetBoardResponse = await self.stub.GetBoard(
+                        pb.GetBoardRequest(work_date=MONDAY.isoformat()), **self.staff()
+                    )
+                except grpc.aio.AioRpcError as error:
+                    if error.code() != grpc.StatusCode.UNAVAILABLE:
+                        raise
+                else:
+                    if board.total.present == present:
+                        return board
                 await asyncio.sleep(0.05)
 
 
