@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from chassis.errors import RoleNotAllowedError, TokenInvalidError, TokenMissingError
-from chassis.interceptors.call import CALL, Context, StreamCall, UnaryCall
+from chassis.interceptors.call import CALL, Context, StreamCall
 from chassis.tokens import Principal, TokenVerifier, UnknownKeyError
 
 
@@ -87,72 +87,85 @@ class MethodPolicy:
     watch: bool = False
 
 
-def _authenticate(context: Context, *, access: Access, verifier: TokenVerifier, method: str) -> Principal:
-    authorization = proof = ""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str):
-            authorization = value
-        elif key == "dpop" and isinstance(value, str):
-            proof = value
-    if not authorization:
-        raise TokenMissingError
-    scheme, _, token = authorization.partition(" ")
-    match scheme.lower():
-        case "bearer":
-            caller = verifier.verify_bearer(token.strip())
-            allowed = not access.by_roles.isdisjoint(caller.roles)
-        case "dpop":
-            leeway = access.expired_leeway
-            caller = verifier.verify_bound(token.strip(), proof, method, expired_leeway=leeway)
-            allowed = access.by_device
-        case _:
-            raise TokenInvalidError("the authorization scheme is neither Bearer nor DPoP")
-    if not allowed:
-        raise RoleNotAllowedError
-    return caller
+class Gate:
+    """Admits the callers of one method.
 
+    Raises:
+        ValueError: the method needs credentials, and there is no verifier.
+    """
 
-def unary(inner: UnaryCall, *, access: Access, verifier: TokenVerifier | None, method: str) -> UnaryCall:
-    """Admits callers of methods with one answer."""
-    if access.anyone:
-        return inner
-    checked = _required(verifier, method)
+    def __init__(self, *, access: Access, verifier: TokenVerifier | None, method: str) -> None:
+        if verifier is None:
+            raise ValueError(f"{method} needs credentials, and the server was given no verifier")
+        self._access = access
+        self._verifier = verifier
+        self._method = method
 
-    async def call(request: Any, context: Context) -> Any:
+    def admit(self, context: Context) -> Principal | None:
+        """Who calls; None when the token names a key that is not known yet: see `admit_after_refresh`.
+
+        Raises:
+            AuthenticationError, PermissionDeniedError: the caller may not; which one says why.
+        """
         try:
-            caller = _authenticate(context, access=access, verifier=checked, method=method)
+            return self._authenticate(context)
         except UnknownKeyError:
-            if not await checked.keyset.refresh():
-                raise
-            caller = _authenticate(context, access=access, verifier=checked, method=method)
-        CALL.get().principal = caller
-        return await inner(request, context)
+            return None
 
-    return call
+    async def admit_after_refresh(self, context: Context) -> Principal:
+        """As `admit`, after the keys were fetched anew (if they were not just now).
+
+        Raises:
+            AuthenticationError, PermissionDeniedError: as `admit`; an unknown key is now an invalid token.
+        """
+        await self._verifier.keyset.refresh()
+        return self._authenticate(context)
+
+    def _authenticate(self, context: Context) -> Principal:
+        authorization = proof = ""
+        for key, value in context.invocation_metadata() or ():
+            if key == "authorization" and isinstance(value, str):
+                authorization = value
+            elif key == "dpop" and isinstance(value, str):
+                proof = value
+        if not authorization:
+            raise TokenMissingError
+        scheme, _, token = authorization.partition(" ")
+        match scheme.lower():
+            case "bearer":
+                caller = self._verifier.verify_bearer(token.strip())
+                allowed = not self._access.by_roles.isdisjoint(caller.roles)
+            case "dpop":
+                leeway = self._access.expired_leeway
+                caller = self._verifier.verify_bound(
+                    token.strip(), proof, self._method, expired_leeway=leeway
+                )
+                allowed = self._access.by_device
+            case _:
+                raise TokenInvalidError("the authorization scheme is neither Bearer nor DPoP")
+        if not allowed:
+            raise RoleNotAllowedError
+        return caller
 
 
-def stream(inner: StreamCall, *, access: Access, verifier: TokenVerifier | None, method: str) -> StreamCall:
+def gate_for(access: Access, *, verifier: TokenVerifier | None, method: str) -> Gate | None:
+    """The method's gate; None when anyone may call it.
+
+    Raises:
+        ValueError: the method needs credentials, and there is no verifier.
+    """
+    return None if access.anyone else Gate(access=access, verifier=verifier, method=method)
+
+
+def stream(inner: StreamCall, *, gate: Gate | None) -> StreamCall:
     """Admits callers of methods with a stream of answers, once, at the stream's beginning."""
-    if access.anyone:
+    if gate is None:
         return inner
-    checked = _required(verifier, method)
 
     async def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
-        try:
-            caller = _authenticate(context, access=access, verifier=checked, method=method)
-        except UnknownKeyError:
-            if not await checked.keyset.refresh():
-                raise
-            caller = _authenticate(context, access=access, verifier=checked, method=method)
-        CALL.get().principal = caller
+        CALL.get().principal = gate.admit(context) or await gate.admit_after_refresh(context)
         async with aclosing(inner(request, context)) as responses:
             async for response in responses:
                 yield response
 
     return call
-
-
-def _required(verifier: TokenVerifier | None, method: str) -> TokenVerifier:
-    if verifier is None:
-        raise ValueError(f"{method} needs credentials, and the server was given no verifier")
-    return verifier

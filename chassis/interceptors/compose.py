@@ -7,6 +7,7 @@ that refusals are counted; errors comes next, so that every layer below may simp
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,7 +17,7 @@ from chassis.clock import Clock
 from chassis.errors import ErrorMapper, NotYetAvailable
 from chassis.interceptors import auth, deadline, errors, metrics, validation
 from chassis.interceptors.auth import MethodPolicy
-from chassis.interceptors.call import StreamCall, UnaryCall
+from chassis.interceptors.unary import unary
 from chassis.metrics import GrpcServerMetrics
 from chassis.tokens import TokenVerifier
 
@@ -55,46 +56,41 @@ class Layers:
         if deserialize is None or serialize is None:
             raise ValueError(f"{method} takes or gives bytes, not messages")
         parse_valid = validation.parser(deserialize, self.validator)
-        streaming = handler.request_streaming
+        gate = auth.gate_for(policy.access, verifier=self.verifier, method=method)
         if inspect.isasyncgenfunction(behaviour):
-            generator = validation.stream(
-                behaviour, parse_valid=parse_valid, serialize=serialize, request_streaming=streaming
+            inner = validation.stream(
+                behaviour,
+                parse_valid=parse_valid,
+                serialize=serialize,
+                request_streaming=handler.request_streaming,
             )
-            outer = self._stream(generator, method=method, policy=policy, over_edge=over_edge)
+            inner = deadline.stream(inner, watches=self.watches if policy.watch else None)
+            inner = auth.stream(inner, gate=gate)
+            inner = errors.stream(inner, mapper=self.mapper, method=method)
+            stats = self.metrics.method(method)
+            outer = metrics.stream(inner, stats=stats, clock=self.clock, over_edge=over_edge)
             return _handler(handler, outer, serializer=None)
         if not inspect.iscoroutinefunction(behaviour):
             raise ValueError(
                 f"{method} is served by neither a coroutine function nor an async generator function"
             )
-        # A coroutine that answers with a stream writes by itself, through gRPC's serializer.
+        # A coroutine that answers with a stream writes by itself, through gRPC's serializer, and takes its time.
         writes = handler.response_streaming
-        call = validation.unary(
-            behaviour,
-            parse_valid=parse_valid,
+        limit = self.unary_timeout if policy.timeout is None else policy.timeout.total_seconds()
+        call = unary(
+            deadline.watched(behaviour, watches=self.watches) if writes and policy.watch else behaviour,
+            parse=partial(validation.requests, parse_valid) if handler.request_streaming else parse_valid,
             serialize=None if writes else serialize,
-            request_streaming=streaming,
+            gate=gate,
+            limit=None if writes else limit,
+            limits=self.limits,
+            mapper=self.mapper,
+            stats=self.metrics.method(method),
+            clock=self.clock,
+            method=method,
+            over_edge=over_edge,
         )
-        if writes:
-            call = deadline.writer(call, watches=self._watches_of(policy))
-        else:
-            limit = self.unary_timeout if policy.timeout is None else policy.timeout.total_seconds()
-            call = deadline.unary(call, limit=limit, limits=self.limits)
-        outer_call = self._unary(call, method=method, policy=policy, over_edge=over_edge)
-        return _handler(handler, outer_call, serializer=serialize if writes else None)
-
-    def _watches_of(self, policy: MethodPolicy) -> deadline.Watches | None:
-        return self.watches if policy.watch else None
-
-    def _unary(self, inner: UnaryCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> UnaryCall:
-        inner = auth.unary(inner, access=policy.access, verifier=self.verifier, method=method)
-        inner = errors.unary(inner, mapper=self.mapper, method=method)
-        return metrics.unary(inner, stats=self.metrics.method(method), clock=self.clock, over_edge=over_edge)
-
-    def _stream(self, inner: StreamCall, *, method: str, policy: MethodPolicy, over_edge: bool) -> StreamCall:
-        inner = deadline.stream(inner, watches=self._watches_of(policy))
-        inner = auth.stream(inner, access=policy.access, verifier=self.verifier, method=method)
-        inner = errors.stream(inner, mapper=self.mapper, method=method)
-        return metrics.stream(inner, stats=self.metrics.method(method), clock=self.clock, over_edge=over_edge)
+        return _handler(handler, call, serializer=serialize if writes else None)
 
 
 _KINDS: dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]] = {

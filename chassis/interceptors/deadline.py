@@ -19,8 +19,12 @@ class Watches:
     """The calls that would never end by themselves, so that a stopping server can end them in order."""
 
     def __init__(self) -> None:
-        self.stopping = False
+        self._stopping = False
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def stopping(self) -> bool:
+        """Whether the server ends them already."""
+        return self._stopping
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -32,14 +36,14 @@ class Watches:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is a task")
-        if self.stopping:
+        if self.stopping():
             raise StoppingError
         self._tasks.add(task)
         try:
             yield
         except asyncio.CancelledError:
             # The caller may have gone at the same moment: then more than our cancellation is pending.
-            if self.stopping and task.uncancel() == 0:
+            if self.stopping() and task.uncancel() == 0:
                 raise StoppingError from None
             raise
         finally:
@@ -47,18 +51,10 @@ class Watches:
 
     def end(self) -> int:
         """Ends all of them with "come back, to another replica"; how many there were."""
-        self.stopping = True
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         return len(self._tasks)
-
-
-def _check_remaining(context: Context) -> float | None:
-    # None when the caller has no deadline, whatever gRPC's annotations say.
-    remaining: float | None = context.time_remaining()
-    if remaining is not None and remaining <= 0:
-        raise DeadlineTooShortError
-    return remaining
 
 
 class Limits:
@@ -74,7 +70,7 @@ class Limits:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, limit: float) -> asyncio.Task[Any]:
-        """Notes the current task: it is cancelled when `limit` seconds are over. To be ended by `end`."""
+        """Notes the current task: it is cancelled when `limit` seconds are over. To be ended by `end` or `verdict`."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call is a task")
@@ -84,13 +80,22 @@ class Limits:
             self._timer = loop.call_later(SWEEP_SECONDS, self._sweep, loop)
         return task
 
-    def end(self, task: asyncio.Task[Any]) -> bool:
-        """Forgets a task; True when it was cancelled because its time was over."""
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """Forgets a task that has its answer."""
+        self._ends.pop(task, None)
+        if task in self._expired:
+            self._expired.discard(task)
+            task.uncancel()
+
+    def verdict(self, task: asyncio.Task[Any], error: BaseException) -> BaseException:
+        """Forgets a task that failed; what it failed of: of its time, if it was cancelled for that."""
         self._ends.pop(task, None)
         if task not in self._expired:
-            return False
+            return error
         self._expired.discard(task)
-        return True
+        # The caller may have gone at the same moment: then more than our cancellation is pending.
+        ours = task.uncancel() == 0 and isinstance(error, asyncio.CancelledError)
+        return DeadlineExceededError() if ours else error
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -101,36 +106,12 @@ class Limits:
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep, loop) if self._ends else None
 
 
-def unary(inner: UnaryCall, *, limit: float, limits: Limits) -> UnaryCall:
-    """Bounds calls with one answer to `limit` seconds, or to the caller's deadline if that is sooner."""
-
-    async def bounded(request: Any, context: Context) -> Any:
-        task = limits.begin(limit)
-        try:
-            response = await inner(request, context)
-        except BaseException as error:
-            # The caller may have gone at the same moment: then more than our cancellation is pending.
-            if limits.end(task) and task.uncancel() == 0 and isinstance(error, asyncio.CancelledError):
-                raise DeadlineExceededError from None
-            raise
-        if limits.end(task):
-            task.uncancel()
-        return response
-
-    def call(request: Any, context: Context) -> Any:
-        remaining = _check_remaining(context)
-        # gRPC itself cancels the handler at the caller's deadline; a second timer would only cost.
-        sooner = remaining is not None and remaining <= limit
-        return inner(request, context) if sooner else bounded(request, context)
-
-    return call
-
-
 def stream(inner: StreamCall, *, watches: Watches | None) -> StreamCall:
     """Refuses calls whose deadline is over; with `watches`, the call is also ended when the server stops."""
 
     def call(request: Any, context: Context) -> AsyncGenerator[Any, None]:
-        _check_remaining(context)
+        if context.time_remaining() == 0:
+            raise DeadlineTooShortError
         return inner(request, context)
 
     if watches is None:
@@ -145,18 +126,11 @@ def stream(inner: StreamCall, *, watches: Watches | None) -> StreamCall:
     return watch
 
 
-def writer(inner: UnaryCall, *, watches: Watches | None) -> UnaryCall:
-    """As `stream`, for a coroutine that writes its stream of answers itself."""
-
-    def call(request: Any, context: Context) -> Any:
-        _check_remaining(context)
-        return inner(request, context)
-
-    if watches is None:
-        return call
+def watched(handler: UnaryCall, *, watches: Watches) -> UnaryCall:
+    """A coroutine that writes its stream of answers itself, ended when the server stops."""
 
     async def watch(request: Any, context: Context) -> Any:
         with watches.noted():
-            return await call(request, context)
+            return await handler(request, context)
 
     return watch

@@ -10,25 +10,19 @@ from typing import Any, NoReturn
 import grpc
 
 from chassis.errors import ErrorMapper, abort
-from chassis.interceptors.call import Context, StreamCall, UnaryCall
+from chassis.interceptors.call import Context, StreamCall
 
 
-async def _refuse(error: Exception, context: Context, mapper: ErrorMapper, method: str) -> NoReturn:
+async def refuse(error: BaseException, context: Context, mapper: ErrorMapper, method: str) -> NoReturn:
+    """Ends the call with the error's status. Cancellation has none, and what was aborted stays as it is.
+
+    Raises:
+        grpc.aio.AbortError: the status was sent.
+        BaseException: the error itself, when it is for gRPC and not for the caller.
+    """
+    if isinstance(error, grpc.aio.AbortError) or not isinstance(error, Exception):
+        raise error
     await abort(context, mapper.to_status(error, method=method))
-
-
-def unary(inner: UnaryCall, *, mapper: ErrorMapper, method: str) -> UnaryCall:
-    """Maps exceptions of calls with one answer. Cancellation is none, and what was aborted stays as it is."""
-
-    async def call(request: Any, context: Context) -> Any:
-        try:
-            return await inner(request, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:  # noqa: BLE001 - mapped and, if unexpected, logged
-            await _refuse(error, context, mapper, method)
-
-    return call
 
 
 def stream(inner: StreamCall, *, mapper: ErrorMapper, method: str) -> StreamCall:
@@ -39,9 +33,7 @@ def stream(inner: StreamCall, *, mapper: ErrorMapper, method: str) -> StreamCall
             async with aclosing(inner(request, context)) as responses:
                 async for response in responses:
                     yield response
-        except grpc.aio.AbortError:
-            raise
         except Exception as error:  # noqa: BLE001 - mapped and, if unexpected, logged
-            await _refuse(error, context, mapper, method)
+            await refuse(error, context, mapper, method)
 
     return call

@@ -12,44 +12,27 @@ from typing import Any
 import grpc
 
 from chassis.clock import Clock
-from chassis.interceptors.call import CALL, Call, Context, StreamCall, UnaryCall
+from chassis.interceptors.call import CALL, Call, Context, StreamCall
 from chassis.metrics import MethodStats
 
 
-def _code_of(error: BaseException, context: Context) -> str:
+def code_of(error: BaseException, context: Context) -> str:
+    """The name of the status code a call ended with when it ended by an exception."""
     if isinstance(error, asyncio.CancelledError):
         # gRPC cancels the handler both when the caller goes away and when the caller's deadline is over.
         return "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
     if isinstance(error, GeneratorExit):
         return "CANCELLED"
     if isinstance(error, grpc.aio.AbortError):
-        return _set_code(context)
+        return set_code(context)
     return "UNKNOWN"
 
 
-def _set_code(context: Context) -> str:
+def set_code(context: Context) -> str:
+    """The name of the status code that was set on the call; OK unless somebody did."""
     # None until somebody sets one, whatever gRPC's annotations say.
     code: grpc.StatusCode | None = context.code()
     return "OK" if code is None else code.name
-
-
-def unary(inner: UnaryCall, *, stats: MethodStats, clock: Clock, over_edge: bool) -> UnaryCall:
-    """Counts calls with one answer."""
-    now, timer, begin, end = clock.now, time.perf_counter, stats.begin, stats.end
-
-    async def call(request: Any, context: Context) -> Any:
-        CALL.set(Call(now(), over_edge))
-        started = timer()
-        begin()
-        try:
-            response = await inner(request, context)
-        except BaseException as error:
-            end(_code_of(error, context), timer() - started)
-            raise
-        end(_set_code(context), timer() - started)
-        return response
-
-    return call
 
 
 def stream(inner: StreamCall, *, stats: MethodStats, clock: Clock, over_edge: bool) -> StreamCall:
@@ -64,8 +47,8 @@ def stream(inner: StreamCall, *, stats: MethodStats, clock: Clock, over_edge: bo
                 async for response in responses:
                     yield response
         except BaseException as error:
-            stats.end(_code_of(error, context), time.perf_counter() - started)
+            stats.end(code_of(error, context), time.perf_counter() - started)
             raise
-        stats.end(_set_code(context), time.perf_counter() - started)
+        stats.end(set_code(context), time.perf_counter() - started)
 
     return call

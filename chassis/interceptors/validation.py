@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from protovalidate import Validator, Violation
 
 from chassis.errors import FieldProblem, InvalidFieldsError, MalformedMessageError
-from chassis.interceptors.call import Context, StreamCall, UnaryCall
+from chassis.interceptors.call import Context, StreamCall
 from chassis.statuses import MAX_FIELD_VIOLATIONS
 
 Parse = Callable[[bytes], Message]
@@ -85,29 +85,6 @@ def requests(parse_valid: Callable[[bytes], Message], data: AsyncIterator[bytes]
             yield parse_valid(item)
 
     return parsed()
-
-
-def unary(
-    handler: Callable[[Any, Context], Any],
-    *,
-    parse_valid: Callable[[bytes], Message],
-    serialize: Serialize | None,
-    request_streaming: bool,
-) -> UnaryCall:
-    """Checks requests of methods with one answer; `serialize` is None when the handler writes its answers itself."""
-    if request_streaming:
-
-        async def call_with_stream(request: Any, context: Context) -> Any:
-            response = await handler(requests(parse_valid, request), context)
-            return response if serialize is None else serialize(response)
-
-        return call_with_stream
-
-    async def call(request: bytes, context: Context) -> Any:
-        response = await handler(parse_valid(request), context)
-        return response if serialize is None else serialize(response)
-
-    return call
 
 
 def stream(
