@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 from chassis.database import migrate
 from chassis.lifecycle import main as run_service
 from chassis.settings import load_settings
+from services.reporting.adapters.policy_file import PolicyInvalidError, load_policies
 from services.reporting.config import MigrateSettings, ReportingSettings
 
 SCHEMA = "reporting"
@@ -30,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = load_settings(ReportingSettings)
     from services.reporting import bootstrap  # noqa: PLC0415 - a migration needs none of it
 
+    try:
+        load_policies(settings.policy_file)
+    except PolicyInvalidError as error:
+        _complain(f"HADIR_POLICY_FILE: {error}")
     if arguments.command == "serve":
         run_service(lambda: bootstrap.serve(settings))
         return
@@ -43,9 +49,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         )
     except bootstrap.RebuildNotPossibleError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from error
+        _complain(str(error))
     sys.stdout.write(f"people {done.people}, taps {done.taps}, of these new {done.new_taps}\n")
+
+
+def _complain(problem: str) -> NoReturn:
+    sys.stderr.write(f"{problem}\n")
+    raise SystemExit(2)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,8 +16,11 @@ from services.reporting.application.rebuild import RosterPage
 logger = logging.getLogger(__name__)
 
 _PAGE = 1_000
-_TRIES = 5
+_TRIES = 4
+_STREAM_SECONDS = 60.0
 _PAUSE_SECONDS = 2.0
+# Each stream that gave something counts as a success, so a year of taps takes as many streams as it needs.
+_PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
 async def roster_pages(channel: grpc.aio.Channel, *, known_since: datetime) -> AsyncIterator[RosterPage]:
@@ -46,7 +49,7 @@ async def roster_pages(channel: grpc.aio.Channel, *, known_since: datetime) -> A
 async def tap_pages(
     channel: grpc.aio.Channel, *, first: date | None, last: date | None
 ) -> AsyncIterator[list[TapRecord]]:
-    """All taps of these work dates, by batch; a stream that breaks is resumed after the last tap it gave.
+    """All taps of these work dates, by batch; a stream that breaks, or takes too long, goes on after the last tap.
 
     Args:
         channel: to checkin, with our service token.
@@ -66,14 +69,14 @@ async def tap_pages(
             include_practice=True,
         )
         try:
-            async for answer in stub.ListTaps(request):
+            async for answer in stub.ListTaps(request, timeout=_STREAM_SECONDS):
                 taps = [_record(tap) for tap in answer.taps]
                 if taps:
                     yield taps
                     after, failed = taps[-1].tap_id, 0
         except grpc.aio.AioRpcError as error:
             failed += 1
-            if error.code() != grpc.StatusCode.UNAVAILABLE or failed == _TRIES:
+            if error.code() not in _PASSING or failed == _TRIES:
                 raise
             logger.warning("the stream of taps broke; resuming (%d)", failed)
             await asyncio.sleep(_PAUSE_SECONDS)
