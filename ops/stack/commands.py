@@ -66,14 +66,15 @@ def stack(
     With HADIR_DATABASE_URL (an administrator's) or HADIR_NATS_URL set, the existing server is used in place of ours.
     """
     console = Console()
+    parts = tuple(only or ALL_PARTS)
     options = stack_options(
         directory=directory,
-        ports=parse_ports(port, edge_port),
+        ports=parse_ports(port, edge_port if "envoy" in parts else None),
         edge_host=edge_host,
         tls=tls_files(tls_cert, tls_key),
         regency=regency,
         zone=zone,
-        parts=tuple(only or ALL_PARTS),
+        parts=parts,
     )
     with owned_stack(options, console) as started:
         console.print("Ctrl-C untuk berhenti / to stop.")

@@ -31,14 +31,10 @@ def choose_ports(
         preferred: well-known ports, used when they happen to be free.
 
     Raises:
-        StackError: a wanted port is taken or wanted twice.
+        StackError: a wanted port is taken, wanted twice, or nobody's.
     """
-    if len(set(wanted.values())) != len(wanted):
-        raise StackError(f"two parts are given the same port: {dict(wanted)}")
+    _check(names, wanted)
     chosen = dict(wanted)
-    for name, port in wanted.items():
-        if not is_free(port):
-            raise StackError(f"port {port}, configured for {name}, is taken by another process")
     for name, port in preferred.items():
         if name in names and name not in chosen and port not in chosen.values() and is_free(port):
             chosen[name] = port
@@ -57,3 +53,14 @@ def choose_ports(
         for free in held:
             free.close()
     return {name: chosen[name] for name in names}
+
+
+def _check(names: Sequence[str], wanted: Mapping[str, int]) -> None:
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise StackError(f"no such port: {', '.join(unknown)}; there are {', '.join(names)}")
+    if len(set(wanted.values())) != len(wanted):
+        raise StackError(f"two parts are given the same port: {dict(wanted)}")
+    for name, port in wanted.items():
+        if not is_free(port):
+            raise StackError(f"port {port}, configured for {name}, is taken by another process")
