@@ -1,11 +1,16 @@
 """Ports for the stack's parts: the ones asked for, else free ones. Owner: stack."""
 
+import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from ops.stack.part import StackError
 
 LOOPBACK = "127.0.0.1"
+
+# Below the ports that Linux gives to outgoing connections: six thousand phones on this machine could otherwise hold
+# the port of a part that is about to be started again.
+_RANGE = range(20_000, 32_768)
 
 
 def is_free(port: int) -> bool:
@@ -38,21 +43,17 @@ def choose_ports(
     for name, port in preferred.items():
         if name in names and name not in chosen and port not in chosen.values() and is_free(port):
             chosen[name] = port
-    # Held open together, so that the kernel cannot hand out one port twice.
-    held: list[socket.socket] = []
-    try:
-        for name in names:
-            while name not in chosen:
-                free = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-                free.bind((LOOPBACK, 0))
-                held.append(free)
-                port = int(free.getsockname()[1])
-                if port not in chosen.values():
-                    chosen[name] = port
-    finally:
-        for free in held:
-            free.close()
+    for name in names:
+        if name not in chosen:
+            chosen[name] = _free_port(set(chosen.values()))
     return {name: chosen[name] for name in names}
+
+
+def _free_port(taken: Container[int]) -> int:
+    for port in random.SystemRandom().sample(_RANGE, len(_RANGE)):
+        if port not in taken and is_free(port):
+            return port
+    raise StackError(f"no free port between {_RANGE.start} and {_RANGE.stop - 1}")
 
 
 def _check(names: Sequence[str], wanted: Mapping[str, int]) -> None:
