@@ -27,13 +27,14 @@ from chassis.health import HealthRegistry
 from chassis.interceptors import deadline
 from chassis.interceptors.auth import Access, MethodPolicy
 from chassis.interceptors.call import arrived_over_edge, client_sent_arrival, entered_at, principal
-from chassis.interceptors.compose import Handler, Layers
+from chassis.interceptors.compose import Handler, Layers, not_yet_available
 from chassis.metrics import GrpcServerMetrics
 from chassis.settings import ServiceSettings
 from chassis.tokens import TokenVerifier
 
 __all__ = [
-    "Access", "GrpcServer", "MethodPolicy", "arrived_over_edge", "client_sent_arrival", "entered_at", "principal"
+    "Access", "GrpcServer", "MethodPolicy", "arrived_over_edge", "client_sent_arrival", "entered_at",
+    "not_yet_available", "principal",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from protovalidate import Validator
@@ -16,7 +16,7 @@ from protovalidate import Validator
 from chassis.clock import Clock
 from chassis.errors import ErrorMapper, NotYetAvailable
 from chassis.interceptors import auth, deadline, errors, metrics, validation
-from chassis.interceptors.auth import MethodPolicy
+from chassis.interceptors.auth import Access, MethodPolicy
 from chassis.interceptors.unary import unary
 from chassis.metrics import GrpcServerMetrics
 from chassis.tokens import TokenVerifier
@@ -51,12 +51,15 @@ class Layers:
             ValueError: the handler is neither a coroutine function nor an async generator function, or a message's
                 rules do not compile.
         """
-        behaviour = _behaviour(handler)
+        behaviour, access = _behaviour(handler), policy.access
         deserialize, serialize = handler.request_deserializer, handler.response_serializer
         if deserialize is None or serialize is None:
             raise ValueError(f"{method} takes or gives bytes, not messages")
-        parse_valid = validation.parser(deserialize, self.validator)
-        gate = auth.gate_for(policy.access, verifier=self.verifier, method=method)
+        parse_valid: Callable[[bytes], Any] = validation.parser(deserialize, self.validator)
+        if behaviour is _later:
+            # It tells everybody the same, whatever they send and whoever they are.
+            parse_valid, access = _unread, Access.public()
+        gate = auth.gate_for(access, verifier=self.verifier, method=method)
         if inspect.isasyncgenfunction(behaviour):
             inner = validation.stream(
                 behaviour,
@@ -105,13 +108,24 @@ def _behaviour(handler: Handler) -> Callable[..., Any]:
     name, _ = _KINDS[handler.request_streaming, handler.response_streaming]
     behaviour: Callable[..., Any] = getattr(handler, name)
     # What a servicer leaves out is the generated base class's own method, and that raises outside any coroutine.
-    if behaviour.__module__.endswith("_pb2_grpc"):
-        return _not_yet_available
-    return behaviour
+    left_out = behaviour.__module__.endswith("_pb2_grpc")
+    return _later if left_out or getattr(behaviour, "__func__", None) is not_yet_available else behaviour
 
 
-async def _not_yet_available(request: object, context: object) -> None:  # noqa: ARG001 - a handler's form
+async def _not_yet_available(_servicer: object, _request: object, _context: object) -> NoReturn:
     raise NotYetAvailable
+
+
+# Stands, in a servicer's class, for a method that is not offered yet, whatever its messages are: hence the wide type.
+not_yet_available: Any = _not_yet_available
+
+
+async def _later(_request: object, _context: object) -> NoReturn:
+    raise NotYetAvailable
+
+
+def _unread(data: bytes) -> bytes:
+    return data
 
 
 def _handler(handler: Handler, behaviour: Callable[..., Any], *, serializer: Any) -> Handler:

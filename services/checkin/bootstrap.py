@@ -41,7 +41,7 @@ from services.checkin.config import CheckinSettings
 from services.checkin.entrypoints.access import access_table
 from services.checkin.entrypoints.checkin import CheckinServicer
 from services.checkin.entrypoints.errors import ERRORS
-from services.checkin.entrypoints.later import LaterIncidentServicer
+from services.checkin.entrypoints.incident import IncidentServicer
 from services.checkin.entrypoints.policy import PolicyServicer
 
 logger = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ async def serve(settings: CheckinSettings) -> None:
         server.add(
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(planner=planner)
         )
-        server.add(incident_service_pb2_grpc.add_IncidentServiceServicer_to_server, LaterIncidentServicer())
+        server.add(incident_service_pb2_grpc.add_IncidentServiceServicer_to_server, IncidentServicer())
         server.health.add_check("revocations", feed.complete)
         server.health.add_check("auth-keys", lambda: len(keyset) > 0)
         server.health.add_informational("device-feed", feed.current)

@@ -7,8 +7,7 @@ from uuid import UUID
 import grpc
 from prometheus_client import Counter
 
-from chassis.errors import NotYetAvailable
-from chassis.grpc_server import principal
+from chassis.grpc_server import not_yet_available, principal
 from hadir.auth.v1 import auth_service_pb2 as pb
 from hadir.auth.v1 import auth_service_pb2_grpc
 from services.auth.application.enroll import Enroll
@@ -109,21 +108,9 @@ class AuthServicer(auth_service_pb2_grpc.AuthServiceServicer):
             )
         )
 
-    async def SignInWithPassword(
-        self,
-        request: pb.SignInWithPasswordRequest,
-        context: Context,
-    ) -> pb.SignInWithPasswordResponse:
-        """Of a later release."""
-        raise NotYetAvailable
-
-    async def Refresh(self, request: pb.RefreshRequest, context: Context) -> pb.RefreshResponse:
-        """Of a later release."""
-        raise NotYetAvailable
-
-    async def SignOut(self, request: pb.SignOutRequest, context: Context) -> pb.SignOutResponse:
-        """Of a later release."""
-        raise NotYetAvailable
+    SignInWithPassword = not_yet_available
+    Refresh = not_yet_available
+    SignOut = not_yet_available
 
     async def RenewCertificate(
         self,

@@ -8,8 +8,7 @@ from uuid import UUID
 
 import grpc
 
-from chassis.errors import NotYetAvailable
-from chassis.grpc_server import principal
+from chassis.grpc_server import not_yet_available, principal
 from hadir.auth.v1 import roster_service_pb2 as pb
 from hadir.auth.v1 import roster_service_pb2_grpc
 from services.auth.application.directory import IssueActivationCodes, ListPeople, ReplaceDevice
@@ -178,21 +177,9 @@ class RosterServicer(roster_service_pb2_grpc.RosterServiceServicer):
             response.revoked.CopyFrom(device_message(revoked, regency=self._regency, with_key=True))
         return response
 
-    async def ProposeBlock(
-        self, request: pb.ProposeBlockRequest, context: Context
-    ) -> pb.ProposeBlockResponse:
-        """Of a later release."""
-        raise NotYetAvailable
-
-    async def DecideBlock(self, request: pb.DecideBlockRequest, context: Context) -> pb.DecideBlockResponse:
-        """Of a later release."""
-        raise NotYetAvailable
-
-    async def TransferPerson(
-        self, request: pb.TransferPersonRequest, context: Context
-    ) -> pb.TransferPersonResponse:
-        """Of a later release."""
-        raise NotYetAvailable
+    ProposeBlock = not_yet_available
+    DecideBlock = not_yet_available
+    TransferPerson = not_yet_available
 
     async def WatchDevices(
         self, request: pb.WatchDevicesRequest, context: Context

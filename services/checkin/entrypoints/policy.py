@@ -4,10 +4,10 @@ from typing import Any
 
 import grpc
 
+from chassis.grpc_server import not_yet_available
 from chassis.wire import timestamp
 from hadir.checkin.v1 import policy_service_pb2, policy_service_pb2_grpc, tap_pb2
 from services.checkin.application.plan import Planner
-from services.checkin.entrypoints.later import later
 from services.checkin.entrypoints.requests import parse_date
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -19,11 +19,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def __init__(self, *, planner: Planner) -> None:
         self._planner = planner
 
-    PublishPolicy = later
-    GetPolicy = later
-    ListPolicies = later
-    DiffPolicies = later
-    SetSpread = later
+    PublishPolicy = not_yet_available
+    GetPolicy = not_yet_available
+    ListPolicies = not_yet_available
+    DiffPolicies = not_yet_available
+    SetSpread = not_yet_available
 
     async def GetLoadForecast(
         self, request: policy_service_pb2.GetLoadForecastRequest, context: Context

@@ -5,15 +5,14 @@ RPCs of later releases (recap, ledger, signal map, lock, export) answer UNIMPLEM
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.clock import Clock
-from chassis.errors import NotYetAvailable
-from chassis.grpc_server import principal
+from chassis.grpc_server import not_yet_available, principal
 from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from hadir.reporting.v1 import reporting_service_pb2 as pb
@@ -35,14 +34,6 @@ class DayMessage(Protocol):
 
     def __call__(self, day: AssessedDay, *, regency: str, revision: int) -> events_pb2.DayAssessed:
         """An assessment as others see it."""
-
-
-async def _not_yet(_servicer: object, _request: object, _context: object) -> NoReturn:
-    raise NotYetAvailable
-
-
-# Stands for a method that is not offered yet, whatever its messages are: hence no narrower type.
-_later: Any = _not_yet
 
 
 class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
@@ -74,11 +65,11 @@ class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
         self._regency = regency
         self._day_message = day_message
 
-    GetMonthlyRecap = _later
-    GetHourLedger = _later
-    GetSignalMap = _later
-    LockRecap = _later
-    ExportRecap = _later
+    GetMonthlyRecap = not_yet_available
+    GetHourLedger = not_yet_available
+    GetSignalMap = not_yet_available
+    LockRecap = not_yet_available
+    ExportRecap = not_yet_available
 
     async def GetBoard(self, request: pb.GetBoardRequest, context: Context) -> pb.GetBoardResponse:
         """The counts of a slot per district and school of the caller's unit."""

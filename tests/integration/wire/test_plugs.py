@@ -1,4 +1,4 @@
-"""Plugs pulled: nothing acknowledged is lost, nothing acknowledged is not stored, and nobody restarts anything by hand."""
+"""Plugs pulled: what is acknowledged is stored, once, and nobody restarts anything by hand."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

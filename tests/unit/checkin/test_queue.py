@@ -180,9 +180,9 @@ def test_slots_never_coincide_below_the_horizon_and_never_pass_it(
     given_out = [slots.next(1000.0, depth).total_seconds() for depth in depths]
     assert all(0 <= slot <= 120.0 for slot in given_out)
     below = [slot for slot in given_out if slot < 119.0]
-    assert all(
-        later - earlier > 0.9 / rate - 1e-6 for earlier, later in pairwise(below)
-    ) or any(slot >= 119.0 for slot in given_out)
+    assert all(later - earlier > 0.9 / rate - 1e-6 for earlier, later in pairwise(below)) or any(
+        slot >= 119.0 for slot in given_out
+    )
 
 
 def test_the_drain_rate_is_learnt() -> None:

@@ -41,7 +41,7 @@ def test_a_sheet_that_needs_too_much_memory_is_refused(tmp_path: Path, bloat: by
 
 
 def test_a_sheet_that_needs_too_much_time_is_refused(tmp_path: Path) -> None:
-    path = save_book(tmp_path / "a.xlsx", [SITI] * 8000)
+    path = save_book(tmp_path / "a.xlsx", [SITI] * 30_000)
     with pytest.raises(RosterFileError) as caught:
         read_rosters([path], limits=Limits(seconds=1))
     assert caught.value.problem.code == "FILE_UNPACKS_TOO_LARGE"

@@ -1,6 +1,7 @@
 """Taps by month, devices and people as checkin knows them, the outbox."""
 
-from alembic import op
+from alembic import op as alembic_op
+from alembic.operations import Operations
 
 from chassis.migrations import create_outbox, create_poison, grant
 
@@ -40,6 +41,8 @@ TAPS = """
 
 def upgrade() -> None:
     """Make the first schema."""
+    # The module stands in for this object and is no such type.
+    op = Operations(alembic_op.get_context())
     op.execute(f"CREATE TABLE checkin.taps ({TAPS}, PRIMARY KEY (tap_id)) PARTITION BY RANGE (tap_id)")
     op.execute("CREATE INDEX taps_person_day ON checkin.taps (person_id, work_date)")
     op.execute("CREATE TABLE checkin.taps_default PARTITION OF checkin.taps DEFAULT")
