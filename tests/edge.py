@@ -18,6 +18,8 @@ from ops.stack.services import REPLICAS
 from ops.stack.stack import Stack
 from tests.fakes.upstream import FakeUpstream
 
+GET_CLOCK = "/hadir.checkin.v1.CheckinService/GetClock"
+
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
@@ -128,6 +130,11 @@ class Edge:
             return connection.getresponse().read().decode()
         finally:
             connection.close()
+
+
+def new_edge(stack: Stack, tls: ssl.SSLContext | None = None) -> Edge:
+    """The edge of a stack that runs Envoy only, with fakes that wait to be started."""
+    return Edge(stack, {name: FakeUpstream() for names in REPLICAS.values() for name in names}, tls)
 
 
 async def grpc_call(

@@ -5,6 +5,7 @@ Owner: stack. `make run`, `make demo` and the tests use this very class, so what
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -113,6 +114,8 @@ class Stack:
                 self._supervisor.shut_down()
         finally:
             self._layout.state.unlink(missing_ok=True)
+            if not self._layout.run.is_relative_to(self._layout.root):
+                shutil.rmtree(self._layout.run, ignore_errors=True)
             self._held.close()
 
     @property

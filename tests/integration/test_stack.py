@@ -166,6 +166,7 @@ def test_sockets_have_a_short_private_home_however_long_the_path(tmp_path: Path)
         run = stack.layout.run
         assert len(str(stack.layout.socket("checkin-1"))) <= 107
         assert run.stat().st_mode & 0o777 == 0o700
+    assert not run.exists()
 
 
 def test_secrets_are_private_and_differ_between_stacks(tmp_path: Path) -> None:
