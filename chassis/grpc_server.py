@@ -29,6 +29,7 @@ from chassis.interceptors.auth import Access, MethodPolicy
 from chassis.interceptors.call import arrived_over_edge, client_sent_arrival, entered_at, principal
 from chassis.interceptors.compose import Handler, Layers, not_yet_available
 from chassis.metrics import GrpcServerMetrics
+from chassis.reflection import MethodFindingPool
 from chassis.settings import ServiceSettings
 from chassis.tokens import TokenVerifier
 
@@ -223,7 +224,7 @@ class GrpcServer:
         recorder: Any = _Recorder()
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, recorder)
         names = (*self._services, HEALTH_NAME, reflection.SERVICE_NAME)
-        servicer = reflection.aio.ReflectionServicer(names)
+        servicer = reflection.aio.ReflectionServicer(names, MethodFindingPool())
         add_reflection: Callable[..., None] = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
         add_reflection(servicer, recorder)
         services: dict[str, dict[str, Handler]] = recorder.services

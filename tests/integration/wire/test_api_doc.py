@@ -89,6 +89,8 @@ def grpcurl(arguments: list[str]) -> str:
         if what == "list":
             return "\n".join(sorted(database.get_services()))
         service, _, name = what.partition("/")
+        # As ghz asks: for the method, not for its service.
+        database.FindFileContainingSymbol(f"{service}.{name}")
         method = DescriptorPool(database).FindServiceByName(service).methods_by_name[name]
         call = channel.unary_unary(
             f"/{what}",
