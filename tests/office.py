@@ -73,8 +73,8 @@ def refusal_of(status: status_pb2.Status) -> Refusal:
     reason, messages, retry, fields = "", {}, None, []
     for packed in status.details:
         for kind in DETAILS:
-            if packed.Is(kind.DESCRIPTOR):
-                detail: Any = kind()
+            detail: Any = kind()
+            if packed.Is(detail.DESCRIPTOR):
                 packed.Unpack(detail)
                 if kind is error_details_pb2.ErrorInfo:
                     assert detail.domain == "hadir"

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import grpc
@@ -28,7 +29,7 @@ def content_of(answer: checkin_service_pb2.SubmitTapResponse) -> tap_pb2.Receipt
 
 def flags_of(answer: checkin_service_pb2.SubmitTapResponse) -> set[int]:
     # The roster's event may be a moment behind the enrolment; that flag is another test's.
-    return set(content_of(answer).flags) - {tap_pb2.FLAG_PERSON_UNKNOWN}
+    return {int(flag) for flag in content_of(answer).flags} - {tap_pb2.FLAG_PERSON_UNKNOWN}
 
 
 async def test_both_signature_forms_are_accepted(office: Office, doors: Doors) -> None:
@@ -233,9 +234,9 @@ async def test_wild_clocks_and_ids_are_flags_and_no_refusals(
     office: Office, doors: Doors, moment: datetime | None, tap_id: str | None, expected: set[int]
 ) -> None:
     phone = await office.phone()
-    changes = {"tap_id": tap_id or str(uuid7(datetime.now(UTC)))}
+    changes: dict[str, Any] = {"tap_id": tap_id or str(uuid7(datetime.now(UTC)))}
     if moment is not None:
-        changes["pressed_at"] = timestamp(moment)  # type: ignore[assignment]
+        changes["pressed_at"] = timestamp(moment)
     data = phone.evidence(**changes)
     answer = await doors.edge.SubmitTap(phone.submit(data))
     assert expected <= flags_of(answer)

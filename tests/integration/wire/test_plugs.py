@@ -25,7 +25,7 @@ async def administrator(system: Stack) -> AsyncIterator[Callable[[], Awaitable[a
     opened = []
 
     async def connect() -> asyncpg.Connection:
-        connection = await asyncpg.connect(target.url())
+        connection: asyncpg.Connection = await asyncpg.connect(target.url())
         opened.append(connection)
         return connection
 
