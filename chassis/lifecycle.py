@@ -7,6 +7,7 @@ server out of rotation and drained, flush, drain NATS, close the pool.
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import logging
 import random
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from chassis.metrics import TaskMetrics
@@ -30,6 +32,8 @@ BACKOFF_MOST_SECONDS = 60.0
 BACKOFF_FORGET_SECONDS = 120.0
 # Longer than the server's own waiting (drain wait and grace), shorter than an orchestrator's patience in total.
 STOP_TIMEOUT_SECONDS = 30.0
+# By then a service has imported and loaded what it will keep.
+FREEZE_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +153,13 @@ class Application:
 
 
 def main(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """The entry point of a service: runs its coroutine on a loop of its own, and returns when it ends."""
-    asyncio.run(run())
+    """The entry point of a service: runs its coroutine on a uvloop of its own, and returns when it ends.
+
+    Why uvloop, and why what is there after the start is frozen: docs/decisions/0034-event-loop.md.
+    """
+    uvloop.run(_run(run))
+
+
+async def _run(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.get_running_loop().call_later(FREEZE_AFTER_SECONDS, gc.freeze)
+    await run()
