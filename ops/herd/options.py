@@ -34,15 +34,15 @@ class Patience:
     """How a phone tries again.
 
     Attributes:
-        answer_timeout: seconds a try may take, connecting included; longer than the edge's own limit (10 s), so that
-            the edge's answer is seen.
+        answer_timeout: seconds a try may take, connecting included: the edge's own limit (10 s) so that its answer is
+            seen, and as long again twice for the wait in the kernel's queue before the edge accepts.
         total: seconds after the press at which a phone gives up (a real one would keep the tap and sync it later).
         tries: greatest number of tries.
         backoff_base, backoff_cap: seconds; after a try without a RetryInfo the phone waits a random share of
             base * 2^(tries - 1), at most cap ("full jitter").
     """
 
-    answer_timeout: float = 15.0
+    answer_timeout: float = 30.0
     total: float = 180.0
     tries: int = 20
     backoff_base: float = 0.5

@@ -43,15 +43,24 @@ def draw(scene: Scene, path: Path) -> None:
     figure = Figure(figsize=(10, 7.5), dpi=160, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    end = max([*scene.presses, *scene.receipts, 0.001])
+    # A run without any receipt still needs an axis.
+    end = max([*scene.presses, *scene.receipts, 0.0]) or 1.0
     begin = -0.03 * end
     _draw_sums(upper, scene, begin, end)
     _draw_rates(lower, scene, end)
     for axes in (upper, lower):
         _plain(axes)
     lower.set_xlim(begin, end * 1.04)
-    figure.suptitle(scene.title_id, x=0.012, ha="left", fontsize=15, fontweight="bold", color=_TEXT)
-    upper.set_title(scene.title_en, loc="left", fontsize=10.5, color="#6b6762", pad=12)
+    upper.set_title(scene.title_id, loc="left", fontsize=15, fontweight="bold", color=_TEXT, pad=30)
+    upper.annotate(
+        scene.title_en,
+        xy=(0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 12),
+        textcoords="offset points",
+        fontsize=11,
+        color="#6b6762",
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -74,7 +83,7 @@ def _draw_sums(axes: "Axes", scene: Scene, begin: float, end: float) -> None:
         pressed_y,
         drawstyle="steps-post",
         color=_PRESSED,
-        linewidth=2.2,
+        linewidth=4.5,
         label="menekan tombol / pressed",
     )
     axes.plot(
@@ -87,47 +96,43 @@ def _draw_sums(axes: "Axes", scene: Scene, begin: float, end: float) -> None:
     )
     axes.set_ylim(0, len(scene.presses) * 1.08)
     axes.set_ylabel("orang / people")
-    axes.legend(loc="lower right", frameon=False, fontsize=10)
-    axes.text(
-        0.985,
-        0.38,
-        f"separuh menunggu di bawah {_duration(scene.p50_ms)}, 99 % di bawah {_duration(scene.p99_ms)}\n"
-        f"half waited less than {_duration(scene.p50_ms)}, 99 % less than {_duration(scene.p99_ms)}",
-        transform=axes.transAxes,
-        ha="right",
-        fontsize=9.5,
-        color=_TEXT,
-        linespacing=1.5,
+    p50, p99 = _duration(scene.p50_ms), _duration(scene.p99_ms)
+    # Upper left: both curves rise from the lower left to the upper right, whatever the arrival.
+    axes.legend(
+        loc="upper left",
+        bbox_to_anchor=(0.045, 0.9),
+        frameon=True,
+        framealpha=0.9,
+        edgecolor="none",
+        fontsize=10,
+        title=f"separuh menunggu paling lama {p50.replace('.', ',')}, 99 % paling lama {p99.replace('.', ',')}\n"
+        f"half waited at most {p50}, 99 % at most {p99}",
+        title_fontsize=9.5,
+        alignment="left",
     )
 
 
 def _draw_rates(axes: "Axes", scene: Scene, end: float) -> None:
     width = end / _BINS
     edges = [number * width for number in range(_BINS + 1)]
-    peak = 0.0
-    for times, color, label in (
-        (scene.presses, _PRESSED, "menekan / pressed"),
-        (scene.receipts, _RECEIPT, "tanda terima / receipts"),
-    ):
-        rates = _rates(times, width)
-        receipts = times is scene.receipts
-        axes.bar(
-            edges[:-1],
-            rates,
-            width=width,
-            align="edge",
-            color=color,
-            alpha=0.85 if receipts else 0.45,
-            linewidth=0,
-            label=label,
-            zorder=2 if receipts else 1,
-        )
-        peak = max(peak, *rates) if receipts else peak
+    pressed, receipts = _rates(scene.presses, width), _rates(scene.receipts, width)
+    axes.bar(
+        edges[:-1],
+        receipts,
+        width=width,
+        align="edge",
+        color=_RECEIPT,
+        alpha=0.85,
+        linewidth=0,
+        label="tanda terima / receipts",
+    )
+    axes.stairs(pressed, edges, color=_PRESSED, linewidth=1.8, label="menekan / pressed")
+    peak = max(receipts)
     # All at once is one bar without an end; what matters beside it is how fast receipts come.
-    if peak > 0 and max(_rates(scene.presses, width)) > 3 * peak:
+    if 0 < 3 * peak < max(pressed):
         axes.set_ylim(0, peak * 1.35)
         axes.annotate(
-            f"{len(scene.presses):,} sekaligus / at once".replace(",", "."),
+            f"{_thousands(len(scene.presses))} sekaligus / at once",
             xy=(width, peak * 1.22),
             xytext=(8, 0),
             textcoords="offset points",
@@ -137,7 +142,7 @@ def _draw_rates(axes: "Axes", scene: Scene, end: float) -> None:
         )
     axes.set_ylabel("per detik / per second")
     axes.set_xlabel("detik sejak orang pertama menekan / seconds since the first press")
-    axes.legend(loc="upper right", frameon=False, fontsize=10)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, frameon=False, fontsize=10)
 
 
 def _plain(axes: "Axes") -> None:
@@ -148,8 +153,13 @@ def _plain(axes: "Axes") -> None:
     axes.xaxis.label.set_color(_TEXT)
     axes.grid(axis="y", color="#e7e3dd", linewidth=0.8)
     axes.set_axisbelow(True)
-    # Indonesian thousands: 6.000.
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:,.0f}".replace(",", "."))
+    axes.yaxis.set_major_formatter(lambda value, _position: _thousands(round(value)))
+    axes.xaxis.set_major_formatter(lambda value, _position: f"{value:g}".replace(".", ","))
+
+
+def _thousands(number: int) -> str:
+    """As an Indonesian writes it: 6.000."""
+    return f"{number:,}".replace(",", ".")
 
 
 def _steps(times: Sequence[float], begin: float, end: float) -> tuple[list[float], list[int]]:
@@ -184,4 +194,4 @@ def _rates(times: Sequence[float], width: float) -> list[float]:
 def _duration(milliseconds: float) -> str:
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
-    return f"{milliseconds / 1000:.1f}".replace(".", ",") + " s"
+    return f"{milliseconds / 1000:.1f} s"

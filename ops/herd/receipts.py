@@ -65,7 +65,7 @@ async def receipt_keys(channel: grpc.aio.Channel) -> Keys:
     answer = await call(
         stub.GetReceiptKeys, checkin_service_pb2.GetReceiptKeysRequest(), what="GetReceiptKeys"
     )
-    return {key.kid: _public_key(key) for key in answer.keys}
+    return {key.kid: public_key(key) for key in answer.keys}
 
 
 def check_receipts(taps: Iterable[Tap], keys: Keys) -> ReceiptCheck:
@@ -123,7 +123,8 @@ def _summary(
     )
 
 
-def _public_key(key: checkin_service_pb2.ReceiptKey) -> ec.EllipticCurvePublicKey:
+def public_key(key: checkin_service_pb2.ReceiptKey) -> ec.EllipticCurvePublicKey:
+    """The key that a JSON Web Key of checkin stands for."""
     loaded = jwt.PyJWK({"kty": key.kty, "crv": key.crv, "x": key.x, "y": key.y, "alg": "ES256"}).key
     assert isinstance(loaded, ec.EllipticCurvePublicKey)  # noqa: S101 - an EC key's only public form
     return loaded

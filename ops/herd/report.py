@@ -31,7 +31,7 @@ class HerdReport:
         lost: acknowledged taps that checkin, its outbox or reporting does not hold, or holds with another receipt.
         duplicated: acknowledged taps that one of these holds twice.
         seconds_to_all: from the first press to the last receipt.
-        p50_ms, p99_ms: from the planned press to the receipt.
+        p50_ms, p99_ms, max_ms: from the planned press to the receipt.
         retries: tries beyond each tap's first.
         first_attempt_failures: first tries that got neither a receipt nor a refusal with a time to come back.
         reporting_lag_ms: from the last receipt until reporting held every tap.
@@ -55,6 +55,7 @@ class HerdReport:
     seconds_to_all: float
     p50_ms: float
     p99_ms: float
+    max_ms: float
     retries: int
     first_attempt_failures: int
     reporting_lag_ms: float
@@ -86,6 +87,7 @@ class HerdReport:
             "seconds_to_all": round(self.seconds_to_all, 3),
             "p50_ms": round(self.p50_ms, 1),
             "p99_ms": round(self.p99_ms, 1),
+            "max_ms": round(self.max_ms, 1),
             "retries": self.retries,
             "first_attempt_failures": self.first_attempt_failures,
             "reporting_lag_ms": round(self.reporting_lag_ms, 1),

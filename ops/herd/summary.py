@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ops.herd.options import HerdOptions, Slot
+from ops.herd.options import Arrival, HerdOptions, Slot
 from ops.herd.report import HerdReport
 
 
@@ -41,19 +41,19 @@ def count_id(number: int) -> str:
 def headline_id(options: HerdOptions, report: HerdReport) -> str:
     """One sentence, Bahasa Indonesia."""
     slot = "masuk" if options.slot is Slot.IN else "pulang"
-    return (
-        f"{count_id(report.acknowledged)} dari {count_id(report.people)} orang presensi {slot}, "
-        f"selesai dalam {seconds_id(report.seconds_to_all)}"
-    )
+    who = f"{count_id(report.acknowledged)} dari {count_id(report.people)} orang presensi {slot}"
+    if options.arrival is Arrival.INSTANT:
+        return f"{who} serentak, selesai dalam {seconds_id(report.seconds_to_all)}"
+    # How long it took says when people came; how long they waited says how the system was.
+    return f"{who}, paling lama menunggu {seconds_id(report.max_ms / 1000)}"
 
 
 def headline_en(options: HerdOptions, report: HerdReport) -> str:
     """The same in English."""
-    slot = "in" if options.slot is Slot.IN else "out"
-    return (
-        f"{report.acknowledged:,} of {report.people:,} people checked {slot}, all done within "
-        f"{report.seconds_to_all:.1f} s"
-    )
+    who = f"{report.acknowledged:,} of {report.people:,} people checked {options.slot}"
+    if options.arrival is Arrival.INSTANT:
+        return f"{who} all at once, done within {report.seconds_to_all:.1f} s"
+    return f"{who}, the longest wait was {report.max_ms / 1000:.1f} s"
 
 
 def _headline(options: HerdOptions, report: HerdReport) -> str:

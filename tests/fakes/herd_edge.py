@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -56,9 +57,9 @@ class FakeEdge:
 
 
 @asynccontextmanager
-async def fake_edge(*script: Act) -> AsyncIterator[FakeEdge]:
+async def fake_edge(*script: Act, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeEdge]:
     edge = FakeEdge(script)
-    server = await asyncio.start_server(edge.handle, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(edge.handle, "127.0.0.1", 0, backlog=1024, ssl=tls)
     edge.port = server.sockets[0].getsockname()[1]
     try:
         yield edge

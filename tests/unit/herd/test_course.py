@@ -2,16 +2,24 @@ import asyncio
 import gc
 import random
 import socket
+import ssl
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from hadir.checkin.v1 import tap_pb2
 from ops.herd.course import Clock, Tap, run_course
 from ops.herd.evidence import Anchor, Fence, sign_tap
 from ops.herd.figures import Figures, figures
-from ops.herd.http_sender import JsonSender
+from ops.herd.http_sender import JsonSender, tls_context
 from ops.herd.options import Patience, Slot
 from ops.herd.phones import Phone
 from ops.herd.wire import JsonRequest, Try
@@ -40,9 +48,9 @@ def make_taps(phone: Phone, anchor: Anchor, fence: Fence) -> list[Tap]:
     return taps
 
 
-async def morning(taps: Sequence[Tap], port: int, patience: Patience = PATIENCE) -> Figures:
+async def morning(taps: Sequence[Tap], port: int, *, tls: ssl.SSLContext | None = None) -> Figures:
     clock = Clock(start=time.monotonic() + 0.02, wall_start=1_763_000_000.0)
-    await run_course(taps, JsonSender("127.0.0.1", port, None), clock, patience=patience, seed=1)
+    await run_course(taps, JsonSender("127.0.0.1", port, tls), clock, patience=PATIENCE, seed=1)
     return figures(taps)
 
 
@@ -152,3 +160,48 @@ async def test_the_bytes_sent_are_those_rendered_before_the_start(taps: list[Tap
         (request,) = server.requests[tap.signed.tap_id]
         assert tap.first.startswith(request.head.encode())
         assert request.evidence == tap_pb2.TapEvidence.FromString(tap.signed.evidence)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_on_the_loop_that_a_run_uses_and_with_tls(taps: list[Tap], tmp_path: Path, secure: bool) -> None:
+    async def scene() -> Figures:
+        server_side = _certified(tmp_path) if secure else None
+        client_side = tls_context(tmp_path / "edge.pem") if secure else None
+        async with edge.fake_edge(edge.hang_up, edge.receipt_in_chunks, tls=server_side) as server:
+            return await morning(taps, server.port, tls=client_side)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(scene())
+
+    assert (found.acknowledged, found.retries) == (3, 3)
+    assert found.reasons["first"] == {"connection_lost": 3}
+
+
+async def test_a_certificate_that_nobody_trusts(taps: list[Tap], tmp_path: Path) -> None:
+    async with edge.fake_edge(edge.receipt, tls=_certified(tmp_path)) as server:
+        found = await morning(taps, server.port, tls=tls_context(None))
+
+    assert found.reasons["last"] == {"tls": 3}
+
+
+def _certified(directory: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edge")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, secret = directory / "edge.pem", directory / "edge.key"
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(chain, secret)
+    return context
