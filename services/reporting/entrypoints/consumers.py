@@ -5,7 +5,6 @@ Handlers are idempotent and do not care for order; an event that is not this reg
 is set aside by the chassis.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,9 +20,6 @@ from hadir.events.v1 import events_pb2
 from services.reporting.application.ingest import take_people, take_taps
 from services.reporting.application.ports import PersonRecord, ReadModel, SchoolRecord, TapRecord
 from services.reporting.domain.policy import PolicyBook
-
-ENOUGH = 200
-"""Taps of a batch from which on waiting for more gains little: the statements' fixed cost is spread by then."""
 
 TAP_ACCEPTED = "hadir.events.v1.TapAccepted"
 PERSON_CHANGED = "hadir.events.v1.PersonChanged"
@@ -66,9 +62,6 @@ class TapEvents:
         clock: the time.
         regency: whose events these are, four digits.
         read_tap: makes records of messages.
-        linger: seconds that a small batch waits, so that meanwhile more taps come for the next one. A tap costs
-            twice as much in batches of ten as in batches of two hundred, at the very time when everybody is busy;
-            the board may lag by 5 s.
     """
 
     model: Callable[[AsyncConnection], ReadModel]
@@ -76,7 +69,6 @@ class TapEvents:
     clock: Clock
     regency: str
     read_tap: TapReader
-    linger: float = 0.0
 
     async def apply(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
         """Stores the taps of a batch and assesses the days they touch.
@@ -84,9 +76,6 @@ class TapEvents:
         Raises:
             ForeignEventError, ValueError: an event cannot be this regency's tap.
         """
-        if self.linger and len(events) < ENOUGH:
-            # No transaction waits with us: it begins with the first statement.
-            await asyncio.sleep(self.linger)
         await take_taps(
             self.model(connection), self.book, [self._tap(event) for event in events], now=self.clock.now()
         )
