@@ -87,12 +87,10 @@ class CourseResult:
     """What the clock says.
 
     Attributes:
-        wall_start: the local wall clock at the start, POSIX seconds.
         seconds: from the start to the last phone's end.
         cpu_seconds: of this process in that time.
     """
 
-    wall_start: float
     seconds: float
     cpu_seconds: float
 
@@ -130,12 +128,11 @@ async def run_course(
     chance = random.Random(seed)  # noqa: S311 - back-off
     with _quiet_memory():
         await asyncio.sleep(max(0.0, -clock.now()))
-        wall_start = time.time() - clock.now()
         cpu = time.process_time()
         lives = _Lives(sender=sender, clock=clock, patience=patience, chance=chance)
         async with asyncio.TaskGroup() as group:
             await _press_all(order, clock, lives, group)
-        return CourseResult(wall_start=wall_start, seconds=clock.now(), cpu_seconds=time.process_time() - cpu)
+        return CourseResult(seconds=clock.now(), cpu_seconds=time.process_time() - cpu)
 
 
 async def _press_all(order: Sequence[Tap], clock: Clock, lives: "_Lives", group: asyncio.TaskGroup) -> None:

@@ -6,7 +6,6 @@ HTTP is parsed by httptools (Node's llhttp), TLS is Python's ssl; this module on
 import asyncio
 import resource
 import ssl
-from pathlib import Path
 from typing import cast
 
 import httptools
@@ -23,10 +22,14 @@ _OTHER_FILES = 128
 class JsonSender:
     """POST /v1/taps. Open connections are bounded by the process's file limit; beyond it phones queue here."""
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, name: str | None = None
+    ) -> None:
+        """`name`: what the certificate must hold; None: the host."""
         self._host = host
         self._port = port
         self._tls = tls
+        self._name = (name or host) if tls is not None else None
         self.connections = raise_file_limit() - _OTHER_FILES
         self._room = asyncio.Semaphore(self.connections)
 
@@ -41,7 +44,7 @@ class JsonSender:
                     self._host,
                     self._port,
                     ssl=self._tls,
-                    server_hostname=self._host if self._tls else None,
+                    server_hostname=self._name,
                 )
                 status, body = await exchange.answer
             except ssl.SSLError:
@@ -114,11 +117,6 @@ class _Exchange(asyncio.Protocol):
     def _end(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
-
-
-def tls_context(authority: Path | None) -> ssl.SSLContext:
-    """Trusts `authority` (PEM), or what the system trusts."""
-    return ssl.create_default_context(cafile=authority)
 
 
 def raise_file_limit() -> int:

@@ -10,6 +10,7 @@ import grpc
 from ops.herd.errors import HerdError
 from ops.herd.retry import Answer, Refused
 from ops.herd.target import StackTarget
+from ops.herd.tls import server_name
 from ops.herd.wire import answer_of_rpc_error
 
 T = TypeVar("T")
@@ -37,7 +38,8 @@ def open_channel(target: StackTarget) -> grpc.aio.Channel:
     if not target.tls:
         return grpc.aio.insecure_channel(address, options=_OPTIONS)
     roots = target.tls_ca.read_bytes() if target.tls_ca is not None else None
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots), options=_OPTIONS)
+    options = (*_OPTIONS, ("grpc.ssl_target_name_override", server_name(target)))
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots), options=options)
 
 
 def staff(target: StackTarget) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -27,7 +28,7 @@ from ops.herd.errors import HerdError
 from ops.herd.evidence import SignedTap, sign_tap
 from ops.herd.figures import Figures, figures
 from ops.herd.grpc_sender import BatchSender, GrpcSender
-from ops.herd.http_sender import JsonSender, tls_context
+from ops.herd.http_sender import JsonSender
 from ops.herd.ledger import Findings, Ledger
 from ops.herd.options import Edge, HerdOptions
 from ops.herd.phones import Phone, PhoneBook
@@ -38,6 +39,7 @@ from ops.herd.retry import Accepted
 from ops.herd.rpc import open_channel
 from ops.herd.summary import headline_en, headline_id, print_summary
 from ops.herd.target import PartUsage, StackTarget
+from ops.herd.tls import server_name, tls_context
 from ops.herd.verdict import duplicated, lost, problems, warnings
 from ops.herd.wire import JsonRequest, ProtobufRequest, Try
 
@@ -72,7 +74,7 @@ async def run_async(target: StackTarget, options: HerdOptions, *, console: Conso
         taps, clock, prepared = await _render_all(target, options, morning)
         course = await run_course(taps, sender, clock, patience=options.patience, seed=options.seed + 1)
         outcome = await _look(target, options, ledger, morning, taps, clock, before)
-        report = _report(options, morning, taps, course, outcome, durability, prepared)
+        report = _report(options, morning, taps, clock, course, outcome, durability, prepared)
     _publish(options, taps, report, console)
     return report
 
@@ -143,7 +145,9 @@ async def _prepare(
 def _sender(target: StackTarget, options: HerdOptions) -> Sender:
     match options.edge:
         case Edge.JSON:
-            return JsonSender(target.host, target.port, tls_context(target.tls_ca) if target.tls else None)
+            if not target.tls:
+                return JsonSender(target.host, target.port)
+            return JsonSender(target.host, target.port, tls_context(target.tls_ca), server_name(target))
         case Edge.GRPC:
             return GrpcSender(lambda: open_channel(target), options.patience.answer_timeout)
         case Edge.BATCH:
@@ -244,6 +248,7 @@ def _report(
     options: HerdOptions,
     morning: _Morning,
     taps: Sequence[Tap],
+    clock: Clock,
     course: CourseResult,
     outcome: _Outcome,
     durability: Mapping[str, str],
@@ -272,7 +277,7 @@ def _report(
         server_cpu_ms_per_tap=sum(outcome.cpu_seconds.values()) * per_tap,
         client_cpu_ms_per_tap=course.cpu_seconds * per_tap,
         durability=durability,
-        details=_details(options, taps, course, outcome, prepared),
+        details=_details(options, taps, clock, course, outcome, prepared),
         problems=tuple(
             problems(
                 durability,
@@ -287,7 +292,12 @@ def _report(
 
 
 def _details(
-    options: HerdOptions, taps: Sequence[Tap], course: CourseResult, outcome: _Outcome, prepared: float
+    options: HerdOptions,
+    taps: Sequence[Tap],
+    clock: Clock,
+    course: CourseResult,
+    outcome: _Outcome,
+    prepared: float,
 ) -> dict[str, Any]:
     numbers, receipts = outcome.figures, outcome.receipts
     per_tap = 1000 / max(1, numbers.acknowledged)
@@ -297,6 +307,7 @@ def _details(
         "slot": str(options.slot),
         "seed": options.seed,
         "cores": os.cpu_count(),
+        "started_at": datetime.fromtimestamp(clock.wall_start, UTC).isoformat(timespec="milliseconds"),
         "work_date": receipts.work_date,
         "arrival_seconds": round(max((tap.press for tap in taps), default=0.0), 3),
         "unanswered": numbers.unanswered,
@@ -310,6 +321,7 @@ def _details(
         "verdicts": dict(receipts.verdicts),
         "time_grades": dict(receipts.time_grades),
         "flags": dict(receipts.flags),
+        "longest_arrival_minus_official_s": round(receipts.longest_backdating.total_seconds(), 3),
         "findings": asdict(outcome.findings),
         "board": asdict(outcome.board) if outcome.board is not None else None,
         "server_cpu_ms_per_tap_by_part": {

@@ -19,9 +19,10 @@ from hadir.checkin.v1 import tap_pb2
 from ops.herd.course import Clock, Tap, run_course
 from ops.herd.evidence import Anchor, Fence, sign_tap
 from ops.herd.figures import Figures, figures
-from ops.herd.http_sender import JsonSender, tls_context
+from ops.herd.http_sender import JsonSender
 from ops.herd.options import Patience, Slot
 from ops.herd.phones import Phone
+from ops.herd.tls import tls_context
 from ops.herd.wire import JsonRequest, Try
 from tests.fakes import herd_edge as edge
 
