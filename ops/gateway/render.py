@@ -71,7 +71,7 @@ class EdgeConfig:
         tls: the edge's own certificate; None serves plain HTTP.
         cors_origins: exact origins of web pages that may call from elsewhere; none by default.
         max_connections: of callers, all together.
-        max_heap_bytes: memory at which the edge refuses rather than grows; at 0.65 of it newcomers wait in the kernel.
+        max_heap_bytes: memory at which the edge refuses rather than grows; at 0.35 of it newcomers wait in the kernel.
     """
 
     listen: str
@@ -82,7 +82,7 @@ class EdgeConfig:
     tls: TlsFiles | None = None
     cors_origins: Sequence[str] = ()
     max_connections: int = 20_000
-    max_heap_bytes: int = 384 * 1024 * 1024
+    max_heap_bytes: int = 512 * 1024 * 1024
 
 
 def render(config: EdgeConfig) -> str:
