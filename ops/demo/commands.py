@@ -5,13 +5,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
 
 from ops.demo.examples import example_calls
+from ops.demo.morning import clock_offset
 from ops.demo.wiring import herd_target, import_files
 from ops.herd.errors import HerdError
 from ops.herd.options import Arrival, Edge, HerdOptions, Slot
@@ -43,6 +46,8 @@ from ops.stack.part import StackError
 from ops.stack.stack import Stack
 
 DEMO_DIRECTORY = REPOSITORY / "var" / "demo"
+ZONE = "Asia/Makassar"
+_DAYS = ("Senin", "Selasa", "Rabu", "Kamis", "Jumat", "Sabtu", "Minggu")
 _SYNTHETIC_PEOPLE = 6000
 _AGAIN = "Perbaiki lalu ulangi. (Correct it and try again.)"
 
@@ -115,7 +120,11 @@ def demo(
     with _explained(console):
         stack_directory = _fresh(directory)
         _heading(console, 1, "Menyalakan sistem", "Starting the system")
-        settings = stack_options(directory=stack_directory, ports={})
+        offset = clock_offset(datetime.now(UTC), ZONE, slot)
+        settings = stack_options(
+            directory=stack_directory, ports={}, zone=ZONE, clock_offset=offset.total_seconds()
+        )
+        console.print(_clock_line(offset), highlight=False)
         with owned_stack(settings, console) as stack:
             _heading(console, 2, "Memasukkan daftar pegawai", "Importing the roster")
             _fill(stack, roster, schools, people, console)
@@ -127,6 +136,12 @@ def demo(
     console.print(f"Selesai dalam {took:.0f} detik. [dim]Done in {took:.0f} s.[/]")
     if not _counts(report, options):
         raise typer.Exit(FAILED)
+
+
+def _clock_line(offset: timedelta) -> str:
+    moved = (datetime.now(UTC) + offset).astimezone(ZoneInfo(ZONE))
+    day = f"{_DAYS[moved.weekday()]} {moved:%Y-%m-%d %H:%M}"
+    return f"Jam sistem untuk peragaan: {day} WITA. [dim]The system's clock for this demo.[/]"
 
 
 def _counts(report: HerdReport, options: HerdOptions) -> bool:

@@ -90,6 +90,7 @@ def stack_options(
     regency: str = "5202",
     zone: str = "Asia/Makassar",
     parts: tuple[str, ...] = ALL_PARTS,
+    clock_offset: float | None = None,
 ) -> StackOptions:
     """The options of a command line, with the existing servers that the environment names."""
     database_url, nats_url = os.environ.get("HADIR_DATABASE_URL"), os.environ.get("HADIR_NATS_URL")
@@ -107,6 +108,8 @@ def stack_options(
         tls=tls,
         database_url=database_url,
         nats_url=nats_url,
+        movable_clock=clock_offset is not None,
+        clock_offset=clock_offset or 0.0,
     )
 
 

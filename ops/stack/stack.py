@@ -60,7 +60,8 @@ class StackOptions:
         database_url: administrator's URL of an existing PostgreSQL, in place of the part.
         nats_url: URL of an existing NATS, in place of the part.
         drain_seconds: how long a stopping replica waits for the edge to look elsewhere.
-        movable_clock: the services' clock can be moved (`Stack.move_clock`); tests only.
+        movable_clock: the services' clock can be moved (`Stack.move_clock`); tests and the demo only.
+        clock_offset: seconds by which a movable clock is moved from the start.
     """
 
     directory: Path = DEFAULT_DIRECTORY
@@ -74,6 +75,7 @@ class StackOptions:
     nats_url: str | None = None
     drain_seconds: float = 2.0
     movable_clock: bool = False
+    clock_offset: float = 0.0
 
 
 class Stack:
@@ -180,6 +182,8 @@ class Stack:
     # ------------------------------------------------------------------ start
 
     def _start(self) -> RunningStack:
+        if self._options.movable_clock:
+            self.move_clock(self._options.clock_offset)
         ports = choose_ports(self._port_names(), self._options.ports, WELL_KNOWN_PORTS)
         self._around = around = self._surroundings(ports)
         parts = list(self._describe(around, ports))
