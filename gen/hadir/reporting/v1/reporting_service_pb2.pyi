@@ -167,7 +167,7 @@ class GetBoardRequest(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     work_date: _builtins.str
-    """Local date, YYYY-MM-DD; empty means today."""
+    """Local date, YYYY-MM-DD, 2000 to 2200; empty means today."""
     slot: _tap_pb2.Slot.ValueType
     """Slot; unset means check-in."""
     unit: _builtins.str
@@ -241,7 +241,7 @@ class WatchBoardRequest(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     work_date: _builtins.str
-    """Local date, YYYY-MM-DD; empty means today."""
+    """Local date, YYYY-MM-DD, 2000 to 2200; empty means today."""
     slot: _tap_pb2.Slot.ValueType
     """Slot; unset means check-in."""
     unit: _builtins.str
@@ -492,9 +492,9 @@ class ListDaysRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     from_date: _builtins.str
-    """First local date, YYYY-MM-DD; empty means today."""
+    """First local date, YYYY-MM-DD, 2000 to 2200; empty means today."""
     to_date: _builtins.str
-    """Last local date, YYYY-MM-DD; empty means from_date. At most 31 days."""
+    """Last local date, YYYY-MM-DD, 2000 to 2200; empty means from_date. At most 31 days."""
     unit: _builtins.str
     """District code or NPSN; empty means the caller's whole unit."""
     person_id: _builtins.str
@@ -732,7 +732,7 @@ class GetPeakReportRequest(_message.Message):
     WORK_DATE_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
     work_date: _builtins.str
-    """Local date, YYYY-MM-DD; empty means today."""
+    """Local date, YYYY-MM-DD, 2000 to 2200; empty means today."""
     slot: _tap_pb2.Slot.ValueType
     """Slot; unset means check-in."""
     def __init__(
