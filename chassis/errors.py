@@ -46,7 +46,9 @@ __all__ = [
     "PermissionDeniedError",
     "RoleNotAllowedError",
     "RegencyMismatchError",
+    "DeviceRevokedError",
     "DatabaseUnavailableError",
+    "KeysUnavailableError",
 ]
 
 logger = logging.getLogger(__name__)
@@ -128,6 +130,14 @@ class RoleNotAllowedError(PermissionDeniedError):
 
 class RegencyMismatchError(PermissionDeniedError):
     """The credentials are another regency's."""
+
+
+class DeviceRevokedError(PermissionDeniedError):
+    """The credentials are a device's that was revoked: lost, replaced, or taken away."""
+
+
+class KeysUnavailableError(ServiceError):
+    """A token's key is unknown here and the issuer cannot be asked: whether the token is right cannot be told now."""
 
 
 class DatabaseUnavailableError(ServiceError):
@@ -226,6 +236,19 @@ COMMON_ERRORS: ErrorTable = {
         "REGENCY_MISMATCH",
         "Kredensial ini milik kabupaten lain.",
         "The credentials are another regency's.",
+    ),
+    DeviceRevokedError: ErrorRule(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "DEVICE_REVOKED",
+        "HP ini sudah tidak terdaftar. Hubungi operator sekolah.",
+        "This device was revoked.",
+    ),
+    KeysUnavailableError: ErrorRule(
+        grpc.StatusCode.UNAVAILABLE,
+        "KEYS_UNAVAILABLE",
+        "Layanan belum dapat memeriksa kredensial Anda. Silakan coba lagi sebentar lagi.",
+        "Tokens by this key cannot be checked now. Call again.",
+        retry_after=_retry_soon,
     ),
     DatabaseUnavailableError: ErrorRule(
         grpc.StatusCode.UNAVAILABLE,

@@ -3,9 +3,11 @@
 Owner: chassis. Code outside the chassis imports from chassis.tokens.
 """
 
+import asyncio
 import base64
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
@@ -15,7 +17,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from chassis.clock import Clock
-from chassis.errors import TokenInvalidError
+from chassis.errors import KeysUnavailableError, TokenInvalidError
+
+logger = logging.getLogger(__name__)
 
 ALGORITHM: Final = "ES256"
 # Current, next and retired signing keys of one issuer: a set of more is somebody's mistake.
@@ -31,9 +35,16 @@ class KeySet:
 
     Args:
         keys: JSON Web Keys to begin with.
-        refresh: fetches the current keys (from auth's GetJwks); called when a token names an unknown key.
-        clock: for the pause between two fetches.
-        min_interval: at most one fetch in this time, so that made-up key ids cannot make us flood auth.
+        refresh: fetches the current keys (from auth's GetJwks), or raises KeysUnavailableError; called when a token
+            names an unknown key. None: the keys are all there will ever be (auth's own).
+        clock: for the pause between two fetches; needed with `refresh`.
+        min_interval: from one fetch's beginning to the next one's, so that made-up key ids cannot make us flood auth;
+            who asks sooner waits for it, or is told at once when the last fetch failed.
+        patience: how long a caller of `refresh` waits, and how long a fetch may take. Above min_interval, and well
+            below the ten seconds after which the edge gives a request up.
+
+    Raises:
+        ValueError: the keys are none (see `update`), or there is a refresh and no clock.
     """
 
     def __init__(
@@ -42,13 +53,20 @@ class KeySet:
         *,
         refresh: Callable[[], Awaitable[Iterable[Mapping[str, Any]]]] | None = None,
         clock: Clock | None = None,
-        min_interval: timedelta = timedelta(seconds=10),
+        min_interval: timedelta = timedelta(seconds=1),
+        patience: timedelta = timedelta(seconds=4),
     ) -> None:
+        if refresh is not None and clock is None:
+            raise ValueError("a key set that fetches needs a clock")
         self._keys: dict[str, ec.EllipticCurvePublicKey] = {}
-        self._refresh = refresh
+        self._fetch = refresh
         self._clock = clock
         self._min_interval = min_interval.total_seconds()
-        self._refreshed_at = -math.inf
+        self._patience = patience.total_seconds()
+        self._began_at = -math.inf
+        self._flight: asyncio.Task[bool] | None = None
+        self.answered = False
+        """Whether the last fetch that ended brought keys."""
         self.version = 0
         self.update(keys)
 
@@ -85,20 +103,56 @@ class KeySet:
     def __len__(self) -> int:
         return len(self._keys)
 
-    async def refresh(self) -> bool:
-        """Fetches the keys anew, unless that was done just now; True when they were fetched.
+    async def refresh(self) -> None:
+        """Fetches the keys anew; all who ask while a fetch is under way or due share its outcome.
+
+        On return a fetch has succeeded since the call began (or there is nobody to ask): a key that is unknown now is
+        nobody's. A caller that is cancelled leaves the fetch to the others.
 
         Raises:
-            Exception: whatever the injected fetch raises.
+            KeysUnavailableError: the fetch failed, or brought no usable keys, or takes longer than a caller waits; or
+                the last one failed less than min_interval ago. The keys known before stay.
         """
-        if self._refresh is None or self._clock is None:
-            return False
-        now = self._clock.monotonic()
-        if now - self._refreshed_at < self._min_interval:
-            return False
-        self._refreshed_at = now
-        self.update(await self._refresh())
-        return True
+        if self._fetch is None or self._clock is None:
+            return
+        flight = self._flight
+        if flight is None:
+            pause = self._began_at + self._min_interval - self._clock.monotonic()
+            if pause > 0 and not self.answered:
+                raise KeysUnavailableError
+            flight = self._flight = asyncio.create_task(
+                self._fly(self._fetch, self._clock, pause), name="fetch of keys"
+            )
+        await asyncio.wait((flight,), timeout=self._patience)
+        if not flight.done() or flight.cancelled() or not flight.result():
+            raise KeysUnavailableError
+
+    async def _fly(
+        self, fetch: Callable[[], Awaitable[Iterable[Mapping[str, Any]]]], clock: Clock, pause: float
+    ) -> bool:
+        try:
+            if pause > 0:
+                await asyncio.sleep(pause)
+            self._began_at = clock.monotonic()
+            async with asyncio.timeout(self._patience):
+                keys = tuple(await fetch())
+            # An issuer without keys is one that lost them: whoever was verified a minute ago still is.
+            if not keys:
+                raise ValueError("no keys at all")  # noqa: TRY301 - it fails like an answer that is no keys
+            self.update(keys)
+        except (KeysUnavailableError, TimeoutError) as error:
+            self.answered = False
+            logger.warning(
+                "keys could not be fetched; the known ones hold", extra={"why": str(error) or "too slow"}
+            )
+        except Exception:
+            self.answered = False
+            logger.exception("the keys that came cannot be used; the known ones hold")
+        else:
+            self.answered = True
+        finally:
+            self._flight = None
+        return self.answered
 
 
 def public_key_from_jwk(jwk: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
