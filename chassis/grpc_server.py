@@ -107,6 +107,8 @@ class GrpcServer:
         clock: for the time of entry and tokens.
         registry: where metrics go.
         verifier: tells who calls; None only if all methods are public.
+        revoked: whether the device of this id is revoked: what a device calls with its certificate and proof is then
+            refused with DEVICE_REVOKED. None: no method is for devices, or the service checks it with each call itself.
         errors: the service's exceptions and what they look like on the wire.
         access: for each full method name ("/package.Service/Method") who may call it; nothing is served without.
         unary_timeout: the longest a call with one answer may take, unless its policy says otherwise.
@@ -121,6 +123,7 @@ class GrpcServer:
         verifier: TokenVerifier | None,
         errors: ErrorTable,
         access: Mapping[str, Access | MethodPolicy],
+        revoked: Callable[[str], bool] | None = None,
         unary_timeout: timedelta = UNARY_TIMEOUT,
     ) -> None:
         self._settings = settings
@@ -134,6 +137,7 @@ class GrpcServer:
             metrics=GrpcServerMetrics(registry),
             mapper=ErrorMapper(errors, lambda error: is_unavailable(error) or is_contended(error)),
             verifier=verifier,
+            revoked=revoked,
             validator=Validator(),
             watches=self._watches,
             limits=deadline.Limits(),

@@ -3,13 +3,13 @@
 Owner: chassis. Whether the caller may touch this school or that person is the service's question: it knows units.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from chassis.errors import RoleNotAllowedError, TokenInvalidError, TokenMissingError
+from chassis.errors import DeviceRevokedError, RoleNotAllowedError, TokenInvalidError, TokenMissingError
 from chassis.interceptors.call import CALL, Context, StreamCall
 from chassis.tokens import Principal, TokenVerifier, UnknownKeyError
 
@@ -87,19 +87,32 @@ class MethodPolicy:
     watch: bool = False
 
 
+Revoked = Callable[[str], bool]
+"""Whether the device of this id is revoked, by what the service knows; asked at each call of a device, so in memory."""
+
+
 class Gate:
     """Admits the callers of one method.
+
+    Args:
+        access: who may call it.
+        verifier: tells who calls.
+        method: the full name.
+        revoked: which devices are turned away; None: the service sees to that itself.
 
     Raises:
         ValueError: the method needs credentials, and there is no verifier.
     """
 
-    def __init__(self, *, access: Access, verifier: TokenVerifier | None, method: str) -> None:
+    def __init__(
+        self, *, access: Access, verifier: TokenVerifier | None, method: str, revoked: Revoked | None = None
+    ) -> None:
         if verifier is None:
             raise ValueError(f"{method} needs credentials, and the server was given no verifier")
         self._access = access
         self._verifier = verifier
         self._method = method
+        self._revoked = revoked
 
     def admit(self, context: Context) -> Principal | None:
         """Who calls; None when the token names a key that is not known yet: see `admit_after_refresh`.
@@ -113,10 +126,11 @@ class Gate:
             return None
 
     async def admit_after_refresh(self, context: Context) -> Principal:
-        """As `admit`, after the keys were fetched anew (if they were not just now).
+        """As `admit`, after the keys were fetched anew.
 
         Raises:
             AuthenticationError, PermissionDeniedError: as `admit`; an unknown key is now an invalid token.
+            KeysUnavailableError: they could not be fetched; the caller may come back.
         """
         await self._verifier.keyset.refresh()
         return self._authenticate(context)
@@ -141,6 +155,12 @@ class Gate:
                     token.strip(), proof, self._method, expired_leeway=leeway
                 )
                 allowed = self._access.by_device
+                if (
+                    self._revoked is not None
+                    and caller.device_id is not None
+                    and self._revoked(caller.device_id)
+                ):
+                    raise DeviceRevokedError
             case _:
                 raise TokenInvalidError("the authorization scheme is neither Bearer nor DPoP")
         if not allowed:
@@ -148,13 +168,17 @@ class Gate:
         return caller
 
 
-def gate_for(access: Access, *, verifier: TokenVerifier | None, method: str) -> Gate | None:
+def gate_for(
+    access: Access, *, verifier: TokenVerifier | None, method: str, revoked: Revoked | None = None
+) -> Gate | None:
     """The method's gate; None when anyone may call it.
 
     Raises:
         ValueError: the method needs credentials, and there is no verifier.
     """
-    return None if access.anyone else Gate(access=access, verifier=verifier, method=method)
+    if access.anyone:
+        return None
+    return Gate(access=access, verifier=verifier, method=method, revoked=revoked)
 
 
 def stream(inner: StreamCall, *, gate: Gate | None) -> StreamCall:

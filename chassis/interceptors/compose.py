@@ -29,7 +29,7 @@ class Layers:
     """What the layers need, the same for all methods of a server.
 
     Attributes:
-        clock, metrics, mapper, verifier, validator: see the layers.
+        clock, metrics, mapper, verifier, revoked, validator: see the layers.
         watches: where calls without an end are noted.
         limits: where calls with a time limit are noted.
         unary_timeout: seconds a call with one answer may take, unless its policy says otherwise.
@@ -39,6 +39,7 @@ class Layers:
     metrics: GrpcServerMetrics
     mapper: ErrorMapper
     verifier: TokenVerifier | None
+    revoked: auth.Revoked | None
     validator: Validator
     watches: deadline.Watches
     limits: deadline.Limits
@@ -59,7 +60,7 @@ class Layers:
         if behaviour is _later:
             # It tells everybody the same, whatever they send and whoever they are.
             parse_valid, access = _unread, Access.public()
-        gate = auth.gate_for(access, verifier=self.verifier, method=method)
+        gate = auth.gate_for(access, verifier=self.verifier, method=method, revoked=self.revoked)
         if inspect.isasyncgenfunction(behaviour):
             inner = validation.stream(
                 behaviour,

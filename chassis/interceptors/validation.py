@@ -6,7 +6,7 @@ Owner: chassis. Parsing happens here and not in gRPC, because gRPC answers UNKNO
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from protovalidate import Validator, Violation
@@ -15,7 +15,7 @@ from chassis.errors import FieldProblem, InvalidFieldsError, MalformedMessageErr
 from chassis.interceptors.call import Context, StreamCall
 from chassis.statuses import MAX_FIELD_VIOLATIONS
 
-Parse = Callable[[bytes], Message]
+M = TypeVar("M", bound=Message)
 Serialize = Callable[[Any], bytes]
 
 # protovalidate speaks English; these are its rules in Bahasa Indonesia, by the part of the rule's id after the type.
@@ -56,25 +56,38 @@ _PHRASES = (
 _COMPARISON = re.compile(r"\.(gt|gte|lt|lte)(_|$)")
 
 
-def parser(parse: Parse, validator: Validator) -> Callable[[bytes], Message]:
+def parser(parse: Callable[[bytes], M], validator: Validator) -> Callable[[bytes], M]:
     """From bytes to a valid message.
 
     The function raises MalformedMessageError when the bytes are no such message (invalid UTF-8 in a string
     included), and InvalidFieldsError when the message breaks its proto's rules.
     """
-    collect = validator.collect_violations
+    check = checker(validator)
 
-    def parse_valid(data: bytes) -> Message:
+    def parse_valid(data: bytes) -> M:
         try:
             message = parse(data)
         except DecodeError as error:
             raise MalformedMessageError from error
-        violations = collect(message)
-        if violations:
-            raise InvalidFieldsError([_problem(violation) for violation in violations[:MAX_FIELD_VIOLATIONS]])
+        check(message)
         return message
 
     return parse_valid
+
+
+def checker(validator: Validator) -> Callable[[Message], None]:
+    """Holds a message that was parsed already (a part of a larger one) to its proto's rules.
+
+    The function raises InvalidFieldsError, with paths from that message on, when the message breaks them.
+    """
+    collect = validator.collect_violations
+
+    def check(message: Message) -> None:
+        violations = collect(message)
+        if violations:
+            raise InvalidFieldsError([_problem(violation) for violation in violations[:MAX_FIELD_VIOLATIONS]])
+
+    return check
 
 
 def requests(parse_valid: Callable[[bytes], Message], data: AsyncIterator[bytes]) -> AsyncIterator[Message]:
