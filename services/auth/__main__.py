@@ -11,15 +11,17 @@ from pathlib import Path
 from chassis.clock import ClockRefusedError
 from chassis.lifecycle import main as run
 from chassis.logging import configure_logging
-from chassis.settings import load_settings
+from chassis.settings import MigrateSettings, load_settings
 from services.auth.adapters.tokens import (
     KeyFileError,
     load_signing_keys,
     mint_access_token,
     mint_service_token,
 )
-from services.auth.config import AuthSettings, KeySettings, MigrateSettings
+from services.auth.config import AuthSettings, KeySettings
 from services.auth.domain.units import Breadth, Role, Unit, parse_unit
+
+RUNTIME_ROLE = "hadir_auth"
 
 # A person's token by hand is for a day's work; a service's file is renewed by its operator.
 LONGEST_STAFF = timedelta(hours=24)
@@ -94,7 +96,7 @@ def _migrate() -> None:
         settings.migrate_database_url.get_secret_value(),
         schema="auth",
         script_location=Path(__file__).parent / "migrations",
-        runtime_role=settings.auth_runtime_role,
+        runtime_role=RUNTIME_ROLE,
     )
 
 

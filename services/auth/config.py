@@ -143,12 +143,32 @@ class AuthSettings(ServiceSettings):
         )
 
 
-class _CommandSettings(BaseSettings):
-    """Settings of a command that does its work and ends: no port, no pool."""
+class KeySettings(BaseSettings):
+    """What `mint-token` and `jwks` need: the signing key, the tenant and the deployment's time; no port, no pool."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    environment: Literal["production", "development"] = Field(
+        default="production", description="production refuses a clock that can be moved"
+    )
+    regency: str = Field(pattern=r"^[0-9]{4}$", description="the tenant's code, four digits")
+    auth_signing_key: SecretStr = Field(description="PEM of the P-256 private key that signs")
+    auth_retired_keys_dir: Path | None = Field(
+        default=None, description="folder of *.pem keys that signed before"
+    )
+    clock_offset_file: Path | None = Field(
+        default=None, description="development only: file with seconds to add to the time"
+    )
+
+    def clock(self) -> Clock:
+        """The deployment's clock.
+
+        Raises:
+            ClockRefusedError: production was given a clock that can be moved.
+        """
+        return clock_from(environment=self.environment, offset_file=self.clock_offset_file)
 
     @classmethod
     def settings_customise_sources(
@@ -161,43 +181,6 @@ class _CommandSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """As ServiceSettings: the environment, then the files that HADIR_..._FILE variables name."""
         return init_settings, env_settings, SecretFileSource(settings_cls)
-
-
-class MigrateSettings(_CommandSettings):
-    """What `migrate` needs: the owner's way to the database, and whom to give rights."""
-
-    migrate_database_url: SecretStr = Field(
-        description="postgresql+asyncpg://... of the schema's owner role, not of the runtime role"
-    )
-    auth_runtime_role: str = Field(
-        default="hadir_auth",
-        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
-        description="the role that serves; it gets rights on rows only",
-    )
-
-
-class KeySettings(_CommandSettings):
-    """What `mint-token` and `jwks` need: the signing key, the tenant and the deployment's time."""
-
-    environment: Literal["production", "development"] = Field(
-        default="production", description="production refuses a clock that can be moved"
-    )
-    regency: str = Field(pattern=r"^[0-9]{4}$", description="the tenant's code, four digits")
-    auth_signing_key: SecretStr = Field(description="PEM of the P-256 private key that signs")
-    auth_retired_keys_dir: Path | None = Field(
-        default=None, description="folder of *.pem keys that signed before"
-    )
-    clock_offset_file: Path | None = Field(
-        default=None, description="file with seconds to add to the time; tests only"
-    )
-
-    def clock(self) -> Clock:
-        """The deployment's clock.
-
-        Raises:
-            ClockRefusedError: production was given a clock that can be moved.
-        """
-        return clock_from(environment=self.environment, offset_file=self.clock_offset_file)
 
 
 def _window(text: str) -> Window:

@@ -8,12 +8,12 @@ import grpc
 from prometheus_client import Counter
 
 from chassis.grpc_server import not_yet_available, principal
+from chassis.wire import timestamp
 from hadir.auth.v1 import auth_service_pb2 as pb
 from hadir.auth.v1 import auth_service_pb2_grpc
 from services.auth.application.enroll import Enroll
 from services.auth.application.sessions import CreateChallenge, RenewCertificate, SignIn, holder_of
 from services.auth.domain.errors import AuthError
-from services.auth.entrypoints.messages import timestamp
 from services.auth.entrypoints.metrics import AuthMetrics, outcome
 from services.auth.entrypoints.texts import check_texts
 

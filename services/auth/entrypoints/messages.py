@@ -1,9 +1,6 @@
 """Between the contract's messages and auth's own types. Owner: auth."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from chassis.wire import timestamp
 from hadir.auth.v1 import people_pb2, roster_service_pb2
 from hadir.events.v1 import events_pb2
 from services.auth.application.directory import IssuedCode
@@ -18,13 +15,6 @@ _OUTCOMES = {
     Outcome.UNCHANGED: roster_service_pb2.ROW_OUTCOME_UNCHANGED,
     Outcome.REFUSED: roster_service_pb2.ROW_OUTCOME_REFUSED,
 }
-
-
-def timestamp(moment: datetime) -> Timestamp:
-    """A moment on the wire."""
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
 
 
 def school_message(school: School) -> people_pb2.School:
