@@ -68,6 +68,7 @@ class KeySet:
         self.answered = False
         """Whether the last fetch that ended brought keys."""
         self.version = 0
+        """Goes up when the keys change, and only then."""
         self.update(keys)
 
     def update(self, keys: Iterable[Mapping[str, Any]]) -> None:
@@ -86,8 +87,10 @@ class KeySet:
             parsed[kid] = public_key_from_jwk(key)
         if len(parsed) > MAX_KEYS:
             raise ValueError(f"{len(parsed)} keys; at most {MAX_KEYS} are taken")
-        self._keys = parsed
-        self.version += 1
+        # The same keys again are no news: what was verified by them stays verified.
+        if parsed != self._keys:
+            self._keys = parsed
+            self.version += 1
 
     def get(self, kid: str) -> ec.EllipticCurvePublicKey:
         """The key of that id.
@@ -99,6 +102,13 @@ class KeySet:
             return self._keys[kid]
         except KeyError:
             raise UnknownKeyError("the token's key is unknown") from None
+
+    def jwks(self) -> list[dict[str, str]]:
+        """The keys as `update` takes them, by key id."""
+        return [
+            {**public_jwk(key), "kid": kid, "use": "sig", "alg": ALGORITHM}
+            for kid, key in sorted(self._keys.items())
+        ]
 
     def __len__(self) -> int:
         return len(self._keys)
