@@ -9,12 +9,14 @@ from chassis import grpc_client
 from chassis.database import answers, create_engine, is_unavailable
 from chassis.errors import ErrorMapper
 from chassis.grpc_server import GrpcServer
+from chassis.issuer_keys import IssuerKeys
 from chassis.jetstream import ConsumerMetrics, PullConsumer, connect, subject
 from chassis.lifecycle import Application
 from chassis.logging import configure_logging
 from chassis.metrics import new_registry, start_metrics_server
 from chassis.outbox import OutboxRelay
-from chassis.tokens import KeySet, TokenVerifier, signing_jwk, thumbprint
+from chassis.tokens import TokenVerifier, signing_jwk, thumbprint
+from hadir.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from hadir.checkin.v1 import (
     checkin_service_pb2,
     checkin_service_pb2_grpc,
@@ -22,7 +24,6 @@ from hadir.checkin.v1 import (
     policy_service_pb2_grpc,
 )
 from hadir.events.v1 import events_pb2
-from services.checkin.adapters.auth_keys import AuthKeys
 from services.checkin.adapters.codec import ReceiptSigner, decode_evidence
 from services.checkin.adapters.device_feed import DeviceFeed
 from services.checkin.adapters.devices import DeviceCache
@@ -90,8 +91,16 @@ async def serve(settings: CheckinSettings) -> None:
         )
         application.on_stop("auth channel", lambda: auth.close(None))
 
-        keys = AuthKeys(engine, auth, regency=regency, now=clock.now)
-        keyset = KeySet(refresh=keys.fetch, clock=clock)
+        auth_service = auth_service_pb2_grpc.AuthServiceStub(auth)
+        keys = IssuerKeys(
+            lambda: auth_service.GetJwks(auth_service_pb2.GetJwksRequest()),
+            engine=engine,
+            table="checkin.auth_keys",
+            stamp="updated_at",
+            regency=regency,
+            clock=clock,
+        )
+        keyset = keys.keyset
         devices = DeviceCache(
             TokenVerifier(keyset=keyset, regency=regency, clock=clock, remembered=1),
             capacity=settings.device_cache_size,
@@ -140,7 +149,7 @@ async def serve(settings: CheckinSettings) -> None:
             ("people consumer", people.run),
             ("partitions", partitions.run),
             ("device feed", feed.run),
-            ("auth keys", lambda: keys.follow(keyset)),
+            ("auth keys", keys.follow),
         ):
             _ = application.supervise(name, run)
         application.on_stop("queue", queue.drain)

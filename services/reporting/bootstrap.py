@@ -10,15 +10,16 @@ from chassis import grpc_client
 from chassis.clock import Clock
 from chassis.database import answers, create_engine
 from chassis.grpc_server import GrpcServer
+from chassis.issuer_keys import IssuerKeys
 from chassis.jetstream import ConsumerMetrics, NatsConnection, PullConsumer, connect, subject
 from chassis.lifecycle import Application
 from chassis.logging import configure_logging
 from chassis.metrics import new_registry, start_metrics_server
 from chassis.outbox import OutboxRelay
-from chassis.tokens import KeySet, TokenVerifier
+from chassis.tokens import TokenVerifier
+from hadir.auth.v1 import auth_service_pb2, auth_service_pb2_grpc
 from hadir.events.v1 import events_pb2
 from hadir.reporting.v1 import reporting_service_pb2_grpc
-from services.reporting.adapters.auth_keys import AuthKeys
 from services.reporting.adapters.messages import day_assessed, person_record, school_record, tap_record
 from services.reporting.adapters.policy_file import load_policies
 from services.reporting.adapters.queries import PostgresQueries
@@ -126,8 +127,16 @@ async def start(
     auth = grpc_client.channel(settings.auth_target, user_agent="hadir-reporting")
     application.on_stop("auth channel", lambda: auth.close(None))
 
-    keys = AuthKeys(engine, auth, regency=regency, now=clock.now)
-    keyset = KeySet(refresh=keys.fetch_now, clock=clock)
+    auth_service = auth_service_pb2_grpc.AuthServiceStub(auth)
+    keys = IssuerKeys(
+        lambda: auth_service.GetJwks(auth_service_pb2.GetJwksRequest()),
+        engine=engine,
+        table=f"{SCHEMA}.auth_keys",
+        stamp="fetched_at",
+        regency=regency,
+        clock=clock,
+    )
+    keyset = keys.keyset
     relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
     people, taps = consumers(
         engine=engine, nats=nats, registry=registry, book=book, clock=clock, regency=regency, relay=relay
@@ -154,7 +163,7 @@ async def start(
         ("people consumer", people.run),
         ("tap consumer", taps.run),
         ("sweep", sweep.run),
-        ("auth keys", lambda: keys.follow(keyset)),
+        ("auth keys", keys.follow),
     ):
         _ = application.supervise(name, run)
 
@@ -177,12 +186,12 @@ async def start(
             day_message=day_assessed,
         ),
     )
-    server.health.add_informational("auth", lambda: keys.answered)
+    server.health.add_informational("auth", lambda: keyset.answered)
     server.health.add_informational("auth-keys", lambda: len(keyset) > 0)
     server.health.add_informational("database", lambda: answers(engine))
     server.health.add_informational("nats", lambda: nats.connected)
     application.on_stop("server", server.stop)
-    await keys.recall(keyset)
+    await keys.recall()
     await server.start()
     return server
 
