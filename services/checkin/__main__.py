@@ -28,9 +28,15 @@ def main() -> None:
         )
         return
     settings = load_settings(CheckinSettings)
-    from services.checkin.bootstrap import serve  # noqa: PLC0415  a migration needs none of it
+    from services.checkin.adapters.keys import KeyFileError  # noqa: PLC0415  a migration needs none of these
+    from services.checkin.adapters.policy_file import PolicyFileError  # noqa: PLC0415
+    from services.checkin.bootstrap import serve  # noqa: PLC0415
 
-    run_service(lambda: serve(settings))
+    try:
+        run_service(lambda: serve(settings))
+    except (KeyFileError, PolicyFileError) as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from error
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from services.checkin.adapters.metrics import CheckinMetrics
 from services.checkin.adapters.partitions import Partitions
 from services.checkin.adapters.people import PERSON_CHANGED, PostgresPeople, apply_people
 from services.checkin.adapters.policy_file import load_policy_book
+from services.checkin.adapters.reading import Reader
 from services.checkin.adapters.tap_reads import PostgresTapReads
 from services.checkin.adapters.tap_store import SCHEMA, PostgresTapStore
 from services.checkin.application.commit import GroupCommit
@@ -69,7 +70,7 @@ async def serve(settings: CheckinSettings) -> None:
     clock = settings.clock()
     registry = new_registry()
     metrics = CheckinMetrics(registry)
-    book = load_policy_book(settings.policy_file)
+    book = load_policy_book(settings.policy_file, zone=settings.zone)
     receipt_key = load_receipt_key(settings.receipt_key.get_secret_value())
     retired_keys = load_retired_keys(settings.retired_receipt_keys_dir)
     anchor_keys = load_anchor_keys(settings.anchor_key.get_secret_value())
@@ -155,7 +156,13 @@ async def serve(settings: CheckinSettings) -> None:
         application.on_stop("queue", queue.drain)
         _ = application.supervise("queue", queue.run)
 
-        planner = Planner(people=PostgresPeople(engine, regency=regency), book=book, now=clock.now)
+        reader = Reader(
+            engine,
+            concurrent=settings.reads_at_once,
+            most_waiting=settings.reads_waiting,
+            come_back=lambda: timedelta(seconds=settings.retry_after_seconds * (1 + random.random())),  # noqa: S311
+        )
+        planner = Planner(people=PostgresPeople(reader, regency=regency), book=book, now=clock.now)
         server = GrpcServer(
             settings=settings,
             clock=clock,
@@ -163,6 +170,7 @@ async def serve(settings: CheckinSettings) -> None:
             verifier=TokenVerifier(keyset=keyset, regency=regency, clock=clock),
             errors=ERRORS,
             access=access_table(),
+            revoked=lambda device_id: devices.revoked_at(uuid.UUID(device_id)) is not None,
         )
         server.add(
             checkin_service_pb2_grpc.add_CheckinServiceServicer_to_server,
@@ -176,7 +184,7 @@ async def serve(settings: CheckinSettings) -> None:
                     anchor_keys=anchor_keys,
                 ),
                 planner=planner,
-                reads=PostgresTapReads(engine, regency=regency),
+                reads=PostgresTapReads(reader, regency=regency),
                 book=book,
                 anchor_keys=anchor_keys,
                 receipt_keys=checkin_service_pb2.GetReceiptKeysResponse(
@@ -193,7 +201,7 @@ async def serve(settings: CheckinSettings) -> None:
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(planner=planner)
         )
         server.add(incident_service_pb2_grpc.add_IncidentServiceServicer_to_server, IncidentServicer())
-        server.health.add_check("revocations", feed.complete)
+        server.health.add_check("revocations", devices.complete)
         server.health.add_check("auth-keys", lambda: len(keyset) > 0)
         server.health.add_informational("device-feed", feed.current)
         server.health.add_informational("database", lambda: answers(engine))

@@ -40,6 +40,18 @@ class CheckinSettings(ServiceSettings):
         le=1_000_000,
         description="verified certificates kept, about 2 kB each: a replica's share of a regency of 11,000, and spare",
     )
+    reads_at_once: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="plans, days, listings at once; the pool's other connections are for taps",
+    )
+    reads_waiting: int = Field(
+        default=2000,
+        ge=1,
+        le=100_000,
+        description="such calls that may wait for their turn; more get a RetryInfo",
+    )
     queue_length: int = Field(
         default=8000,
         ge=1,

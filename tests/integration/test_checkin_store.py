@@ -23,6 +23,7 @@ from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from services.checkin.adapters.codec import ReceiptSigner
 from services.checkin.adapters.partitions import MONTHS_AHEAD, Partitions, partition_name
+from services.checkin.adapters.reading import Reader
 from services.checkin.adapters.tap_reads import PostgresTapReads
 from services.checkin.adapters.tap_store import PostgresTapStore
 from services.checkin.application.commit import GroupCommit, Stored
@@ -270,7 +271,9 @@ async def test_the_serving_role_can_make_months_and_nothing_else(
 
 
 async def test_reads_give_a_day_in_order_and_a_listing_without_gaps(engine: AsyncEngine) -> None:
-    reads = PostgresTapReads(engine, regency="5202")
+    reads = PostgresTapReads(
+        Reader(engine, concurrent=2, most_waiting=10, come_back=lambda: timedelta(seconds=1)), regency="5202"
+    )
     person = uuid4()
     batch = [
         accepted(

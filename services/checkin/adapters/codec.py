@@ -1,7 +1,6 @@
 """Between hadir.checkin.v1 messages and checkin's own values: evidence in, receipts and events out."""
 
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
 from cryptography.hazmat.primitives import hashes
@@ -42,7 +41,7 @@ def decode_evidence(data: bytes) -> Evidence:
     chassis.errors.InvalidFieldsError when a value is out of its range.
     """
     try:
-        message = cast("tap_pb2.TapEvidence", _parse_evidence(data))
+        message = _parse_evidence(data)
     except MalformedMessageError as error:
         raise EvidenceMalformedError from error
     try:

@@ -55,7 +55,7 @@ _SAVE = text(
 
 
 class DeviceFeed:
-    """Follows auth's devices. complete() gates readiness; age is told as a metric."""
+    """Follows auth's devices. The cache's complete() gates readiness and taps; the age of the news is a metric."""
 
     def __init__(
         self,
@@ -74,13 +74,8 @@ class DeviceFeed:
         self._now = now
         self._age = age
         self._token = ""
-        self._complete = False
         self._heard: datetime | None = None
         age.set_function(self._silence)
-
-    def complete(self) -> bool:
-        """True once all revocations are in memory."""
-        return self._complete
 
     def current(self) -> bool:
         """True while auth is heard: what is known is fresh."""
@@ -96,7 +91,9 @@ class DeviceFeed:
             state = (await connection.execute(_STATE, {"regency": self._regency})).one_or_none()
         self._cache.revoke({row[0]: row[1] for row in revoked})
         if state is not None:
-            self._token, self._complete = state[0], state[1]
+            self._token = state[0]
+            if state[1]:
+                self._cache.mark_complete()
 
     async def run(self) -> None:
         """Follow auth until cancelled; it may be away for as long as it likes."""
@@ -140,7 +137,8 @@ class DeviceFeed:
             }
         )
         self._token = message.resume_token or self._token
-        self._complete = self._complete or message.caught_up
+        if message.caught_up:
+            self._cache.mark_complete()
         self._heard = self._now()
 
     async def _write(self, devices: Sequence[people_pb2.Device], token: str, *, caught_up: bool) -> None:

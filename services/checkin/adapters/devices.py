@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from chassis.errors import KeysUnavailableError as KeysNotFetchedError
 from chassis.errors import RegencyMismatchError, TokenInvalidError
-from chassis.tokens import DeviceCertificate, TokenVerifier, UnknownKeyError
+from chassis.tokens import DeviceCertificate, KeySet, TokenVerifier, UnknownKeyError
 from services.checkin.domain.errors import CertificateInvalidError, KeysUnavailableError, WrongRegencyError
 
 _VERIFY = ec.ECDSA(hashes.SHA256())
@@ -32,6 +33,7 @@ class VerifiedDevice:
     person_id: UUID
     regency: str
     not_after: datetime
+    key_id: str
     key: ec.EllipticCurvePublicKey
 
     def verify(self, signature: bytes, message: bytes) -> bool:
@@ -58,9 +60,13 @@ class DeviceCache:
         self._capacity = capacity
         self._verified: OrderedDict[bytes, VerifiedDevice] = OrderedDict()
         self._revoked: dict[UUID, datetime] = {}
+        self._complete = False
+        self._keys_version = verifier.keyset.version
 
     def known(self, certificate: str) -> VerifiedDevice | None:
-        """The device of a certificate verified before; None on a miss."""
+        """The device of a certificate verified before by a key that auth still stands by; None on a miss."""
+        if self._keys_version != self._verifier.keyset.version:
+            self._forget_withdrawn_keys()
         key = sha256(certificate.encode("utf-8", "surrogatepass")).digest()
         device = self._verified.get(key)
         if device is not None:
@@ -70,7 +76,7 @@ class DeviceCache:
     async def learn(self, certificate: str) -> VerifiedDevice:
         """Verify a certificate's signature (not its dates) and remember it.
 
-        A certificate by a key not seen yet makes the keys be fetched anew, at most once in a while. Raises
+        A certificate by a key not seen yet makes the keys be fetched anew, once for all who ask meanwhile. Raises
         CertificateInvalidError, WrongRegencyError, KeysUnavailableError.
         """
         try:
@@ -88,21 +94,38 @@ class DeviceCache:
         return device
 
     async def _learn_key(self, certificate: str) -> DeviceCertificate:
-        keyset = self._verifier.keyset
         try:
-            await keyset.refresh()
+            await self._verifier.keyset.refresh()
             return self._verifier.certificate(certificate)
+        except KeysNotFetchedError as error:
+            # auth alone knows whether this key is its own: come back rather than be called a forger.
+            raise KeysUnavailableError from error
         except RegencyMismatchError as error:
             raise WrongRegencyError from error
         except TokenInvalidError as error:
-            raise (CertificateInvalidError if len(keyset) else KeysUnavailableError) from error
-        except Exception as error:
-            # auth is away, and it alone knows whether this key is its own: come back rather than be called a forger.
-            raise KeysUnavailableError from error
+            raise CertificateInvalidError from error
 
     def revoked_at(self, device_id: UUID) -> datetime | None:
         """When the device was revoked; None while it is not."""
         return self._revoked.get(device_id)
+
+    def complete(self) -> bool:
+        """Whether all revocations are known."""
+        return self._complete
+
+    def mark_complete(self) -> None:
+        """Say that all revocations are known; this is for ever, as later ones only add."""
+        self._complete = True
+
+    def _forget_withdrawn_keys(self) -> None:
+        keyset = self._verifier.keyset
+        self._keys_version = keyset.version
+        good: dict[str, bool] = {}
+        for certificate, device in list(self._verified.items()):
+            if device.key_id not in good:
+                good[device.key_id] = _holds(keyset, device.key_id)
+            if not good[device.key_id]:
+                del self._verified[certificate]
 
     def revoke(self, revoked: Mapping[UUID, datetime]) -> None:
         """Add revocations; a revocation is for ever."""
@@ -113,11 +136,24 @@ class DeviceCache:
         return len(self._verified), len(self._revoked)
 
 
+def _holds(keyset: KeySet, key_id: str) -> bool:
+    try:
+        keyset.get(key_id)
+    except UnknownKeyError:
+        return False
+    return True
+
+
 def _device_of(certificate: DeviceCertificate) -> VerifiedDevice:
     try:
         device_id, person_id = UUID(certificate.device_id), UUID(certificate.person_id)
     except ValueError as error:
         raise CertificateInvalidError from error
     return VerifiedDevice(
-        device_id, person_id, certificate.regency, certificate.not_after, certificate.public_key
+        device_id,
+        person_id,
+        certificate.regency,
+        certificate.not_after,
+        certificate.key_id,
+        certificate.public_key,
     )

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.jetstream import Event
 from chassis.upsert import upsert_newer
 from hadir.events.v1 import events_pb2
+from services.checkin.adapters.reading import Reader
 from services.checkin.domain.tap import School
 
 PERSON_CHANGED = "hadir.events.v1.PersonChanged"
@@ -90,18 +91,24 @@ async def apply_people(connection: AsyncConnection, events: Sequence[Event]) -> 
 class PostgresPeople:
     """See application.ports.PeopleReads."""
 
-    def __init__(self, engine: AsyncEngine, *, regency: str) -> None:
-        self._engine = engine
+    def __init__(self, read: Reader, *, regency: str) -> None:
+        self._read = read
         self._regency = regency
 
     async def school_of(self, person_id: UUID) -> School | None:
         """The person's school; None when unknown here."""
-        async with self._engine.connect() as connection:
+
+        async def read(connection: AsyncConnection) -> School | None:
             found = await connection.execute(_SCHOOL_OF, {"person": person_id, "regency": self._regency})
             row = found.one_or_none()
-        return None if row is None else School(row[0], row[1], row[2], row[3], row[4])
+            return None if row is None else School(row[0], row[1], row[2], row[3], row[4])
+
+        return await self._read(read)
 
     async def heads(self) -> Mapping[int, int]:
         """Active people by their school's working days a week."""
-        async with self._engine.connect() as connection:
+
+        async def read(connection: AsyncConnection) -> Mapping[int, int]:
             return {row[0]: row[1] for row in await connection.execute(_HEADS, {"regency": self._regency})}
+
+        return await self._read(read)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from services.checkin.domain.policy import Holiday, Policy, PolicyBook, SlotTimes
 from services.checkin.domain.tap import Slot
@@ -121,18 +121,33 @@ def _domain(policy: _Policy) -> Policy:
     )
 
 
-def parse_policy(document: str | bytes) -> Policy:
-    """A policy of its JSON document. Raises PolicyFileError that names the field."""
+class _Book(RootModel[tuple[_Policy, ...]]):
+    """All versions, oldest first; a document with one policy is a book of one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_is_a_book(cls, value: object) -> object:
+        return [value] if isinstance(value, dict) else value
+
+
+def parse_book(document: str | bytes) -> PolicyBook:
+    """The policies of a JSON document: one, or a list of dated versions. PolicyFileError names the field at fault."""
     try:
-        return _domain(_Policy.model_validate_json(document))
+        return PolicyBook([_domain(policy) for policy in _Book.model_validate_json(document).root])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         raise PolicyFileError(f"{where}: {first['msg']}") from error
+    except ValueError as error:
+        raise PolicyFileError(str(error)) from error
 
 
-def load_policy_book(path: Path | None) -> PolicyBook:
-    """The policy book of a file (None: the packaged default). Raises PolicyFileError."""
+def load_policy_book(path: Path | None, *, zone: str | None = None) -> PolicyBook:
+    """The policy book of a file (None: the packaged default).
+
+    Raises PolicyFileError: it cannot be read or used, or its zone is not the deployment's (zone): work dates would then
+    depend on whom one asks.
+    """
     chosen = path or DEFAULT_POLICY
     try:
         with chosen.open("rb") as file:
@@ -141,4 +156,10 @@ def load_policy_book(path: Path | None) -> PolicyBook:
         raise PolicyFileError(f"{chosen} cannot be read: {error.strerror}") from error
     if len(document) > _MAX_BYTES:
         raise PolicyFileError(f"{chosen} is larger than {_MAX_BYTES} bytes")
-    return PolicyBook([parse_policy(document)])
+    book = parse_book(document)
+    for policy in book.policies:
+        if zone is not None and policy.zone.key != zone:
+            raise PolicyFileError(
+                f"{chosen}: version {policy.version} is for {policy.zone.key}, and HADIR_ZONE is {zone}"
+            )
+    return book

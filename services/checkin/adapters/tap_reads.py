@@ -1,12 +1,14 @@
 """Reads of stored taps: a person's day, and the listing that rebuilds and reconciles use."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.checkin.adapters.reading import Reader
 from services.checkin.application.ports import ListedTap, Receipt
 
 _OF_DAY = text(
@@ -29,21 +31,33 @@ _LISTING = text(
 )
 
 
+async def _page(
+    connection: AsyncConnection, *, parameters: Mapping[str, object]
+) -> list[tuple[UUID, ListedTap]]:
+    found = await connection.execute(_LISTING, dict(parameters))
+    return [
+        (row[0], ListedTap(row[1], row[2], row[3], Receipt(row[4], row[5], row[6]), row[7])) for row in found
+    ]
+
+
 class PostgresTapReads:
     """See application.ports.TapReads. A batch is a short transaction of its own: a slow reader holds no snapshot."""
 
-    def __init__(self, engine: AsyncEngine, *, regency: str) -> None:
-        self._engine = engine
+    def __init__(self, read: Reader, *, regency: str) -> None:
+        self._read = read
         self._regency = regency
 
     async def of_day(self, person_id: UUID, work_date: date, limit: int) -> Sequence[Receipt]:
         """One person's receipts of a work date, in official order."""
-        async with self._engine.connect() as connection:
+
+        async def read(connection: AsyncConnection) -> Sequence[Receipt]:
             found = await connection.execute(
                 _OF_DAY,
                 {"person": person_id, "day": work_date, "regency": self._regency, "limit": limit},
             )
             return [Receipt(row[0], row[1], row[2]) for row in found]
+
+        return await self._read(read)
 
     async def listing(
         self, first: date | None, last: date | None, after: UUID | None, *, practice: bool, batch: int
@@ -58,12 +72,9 @@ class PostgresTapReads:
                 "practice": practice,
                 "batch": batch,
             }
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_LISTING, parameters)).all()
+            rows = await self._read(partial(_page, parameters=parameters))
             if rows:
-                yield [
-                    ListedTap(row[1], row[2], row[3], Receipt(row[4], row[5], row[6]), row[7]) for row in rows
-                ]
+                yield [tap for _, tap in rows]
             if len(rows) < batch:
                 return
             after = rows[-1][0]

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from services.checkin.application.ports import JudgedTap, Receipt, ReceiptSealer, TapStore, TapTransaction
-from services.checkin.domain.errors import TapIdReusedError
+from services.checkin.domain.errors import CheckinError, TapIdReusedError
 from services.checkin.domain.judge import judge
 from services.checkin.domain.policy import PolicyBook
 from services.checkin.domain.tap import AcceptedTap
@@ -20,7 +20,7 @@ class Stored:
     duplicate: bool
 
 
-Outcome = Stored | TapIdReusedError
+Outcome = Stored | CheckinError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,9 @@ class GroupCommit:
     async def __call__(self, taps: Sequence[AcceptedTap]) -> Sequence[Outcome]:
         """Commit taps and give each its outcome, in order. StorageUnavailableError: nothing was acknowledged."""
         firsts: dict[UUID, int] = {}
-        for index, tap in enumerate(taps):
-            firsts.setdefault(tap.evidence.tap_id, index)
+        # One that may be stored comes before one that is only looked up.
+        for index in sorted(range(len(taps)), key=lambda index: taps[index].refusal is not None):
+            firsts.setdefault(taps[index].evidence.tap_id, index)
 
         async def work(transaction: TapTransaction) -> dict[UUID, tuple[bytes, Stored]]:
             return await self._commit(transaction, [taps[index] for index in firsts.values()])
@@ -50,21 +51,24 @@ class GroupCommit:
     async def _commit(
         self, transaction: TapTransaction, taps: Sequence[AcceptedTap]
     ) -> dict[UUID, tuple[bytes, Stored]]:
-        schools = await transaction.schools_of({tap.evidence.person_id for tap in taps})
+        storable = [tap for tap in taps if tap.refusal is None]
+        schools = (
+            await transaction.schools_of({tap.evidence.person_id for tap in storable}) if storable else {}
+        )
         stored_at = self.now()
         judged = []
-        for tap in taps:
+        for tap in storable:
             school = schools.get(tap.evidence.person_id)
             judgement = judge(tap, school, self.book)
             receipt = self.sealer.seal(tap, judgement, stored_at)
             judged.append(JudgedTap(tap, judgement, school.npsn if school else None, stored_at, receipt))
-        new = await transaction.insert(judged)
+        new = await transaction.insert(judged) if judged else frozenset[UUID]()
         result = {
             each.tap.evidence.tap_id: (each.tap.evidence_sha256, Stored(each.receipt, duplicate=False))
             for each in judged
             if each.tap.evidence.tap_id in new
         }
-        earlier = [each.tap.evidence.tap_id for each in judged if each.tap.evidence.tap_id not in new]
+        earlier = [tap.evidence.tap_id for tap in taps if tap.evidence.tap_id not in new]
         if earlier:
             for tap_id, known in (await transaction.receipts(earlier)).items():
                 result[tap_id] = (known.evidence_sha256, Stored(known.receipt, duplicate=True))
@@ -72,7 +76,9 @@ class GroupCommit:
 
     @staticmethod
     def _outcome(tap: AcceptedTap, *, first: bool, stored: dict[UUID, tuple[bytes, Stored]]) -> Outcome:
+        if tap.refusal is not None and tap.evidence.tap_id not in stored:
+            return tap.refusal
         evidence_sha256, outcome = stored[tap.evidence.tap_id]
         if evidence_sha256 != tap.evidence_sha256:
-            return TapIdReusedError()
+            return tap.refusal or TapIdReusedError()
         return outcome if first else Stored(outcome.receipt, duplicate=True)

@@ -78,6 +78,10 @@ class Devices(Protocol):
         """Verify a certificate and remember it. Raises CertificateInvalidError, KeysUnavailableError."""
         ...
 
+    def complete(self) -> bool:
+        """Whether all revocations are known: before, no tap can be taken."""
+        ...
+
     def revoked_at(self, device_id: UUID) -> datetime | None:
         """When the device was revoked; None while it is not."""
         ...

@@ -12,6 +12,7 @@ from services.checkin.domain.errors import (
     CertificateExpiredError,
     CheckinError,
     DeviceRevokedError,
+    KeysUnavailableError,
     SignatureInvalidError,
     WrongPersonError,
     WrongRegencyError,
@@ -47,21 +48,21 @@ class SubmitTap:
     async def __call__(self, received: ReceivedTap, arrival: Arrival) -> Stored:
         """Store one tap and return once it is committed. Raises a CheckinError that says why not."""
         self.queue.room(1)
-        device = self.devices.known(received.certificate)
-        if device is None:
-            device = await self.devices.learn(received.certificate)
-        outcome = await self.queue.enter(self.accept(received, arrival, device))
+        outcome = await (await self.begin(received, arrival))
         if isinstance(outcome, CheckinError):
             raise outcome
         return outcome
 
     async def begin(self, received: ReceivedTap, arrival: Arrival) -> Awaitable[Stored | CheckinError]:
         """Queue one tap without waiting for its commit (batches). Raises a CheckinError when it is refused at once."""
+        if not self.devices.complete():
+            # Health keeps the edge away meanwhile; a gateway on direct gRPC, or an edge in a panic, does not ask it.
+            raise KeysUnavailableError
         device = self.devices.known(received.certificate) or await self.devices.learn(received.certificate)
         return self.queue.enter(self.accept(received, arrival, device))
 
     def accept(self, received: ReceivedTap, arrival: Arrival, device: KnownDevice) -> AcceptedTap:
-        """Verify a tap against its device and find its official time. Raises a CheckinError that says why not."""
+        """Verify a tap against its device and find its official time. Raises a CheckinError if it is not authentic."""
         if device.regency != self.regency:
             raise WrongRegencyError(audience=device.regency, regency=self.regency)
         if not device.verify(received.signature, TAP_CONTEXT + received.evidence):
@@ -76,12 +77,13 @@ class SubmitTap:
             evidence, received.sending, arrival, device.device_id, policy, self.anchor_keys
         )
         flags = time_flags(evidence, received.sending, arrival, official, policy)
-        if official.at > device.not_after:
-            raise CertificateExpiredError(not_after=device.not_after.isoformat(timespec="seconds"))
         revoked_at = self.devices.revoked_at(device.device_id)
-        if revoked_at is not None:
-            if official.at >= revoked_at:
-                raise DeviceRevokedError(revoked_at=revoked_at.isoformat(timespec="seconds"))
+        refusal: CheckinError | None = None
+        if official.at > device.not_after:
+            refusal = CertificateExpiredError(not_after=device.not_after.isoformat(timespec="seconds"))
+        elif revoked_at is not None and official.at >= revoked_at:
+            refusal = DeviceRevokedError(revoked_at=revoked_at.isoformat(timespec="seconds"))
+        elif revoked_at is not None:
             flags = (*flags, Flag.DEVICE_REVOKED_SINCE)
         return AcceptedTap(
             evidence=evidence,
@@ -92,4 +94,5 @@ class SubmitTap:
             arrival=arrival,
             official=official,
             flags=flags,
+            refusal=refusal,
         )

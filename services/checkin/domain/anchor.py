@@ -1,6 +1,6 @@
 """The signed time anchor: server time, bound to a device and a clock session by an HMAC.
 
-Layout, 44 bytes: version (1) | key number (1) | Unix microseconds (8, big endian) | tag (32: HMAC-SHA-256, truncated to
+Layout, 42 bytes: version (1) | key number (1) | Unix microseconds (8, big endian) | tag (32: HMAC-SHA-256, truncated to
 no less than its full length). The device and session are under the tag but not in the anchor: the tap names them. A tap
 with an anchor made for another device simply has a forged one.
 """

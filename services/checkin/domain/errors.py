@@ -44,7 +44,11 @@ class TapIdReusedError(CheckinError):
 
 
 class InvalidDateError(CheckinError):
-    """A date in a request does not exist in the calendar. params: field, value."""
+    """A date in a request does not exist in the calendar, or is centuries away. params: field."""
+
+
+class OutOfScopeError(CheckinError):
+    """The caller's role holds in a smaller unit than what was asked for."""
 
 
 class KeysUnavailableError(CheckinError):

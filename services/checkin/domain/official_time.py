@@ -4,7 +4,6 @@ A queue, a refusal or a slow network must never make anybody late; a wrong or mo
 early. So the server's clock counts wherever the phone can tie the press to it, and the arrival elsewhere.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,34 +24,22 @@ from services.checkin.domain.tap_id import time_of
 BRACKET_TOLERANCE = timedelta(seconds=2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchored:
-    """The usable anchor's server time, and why another was not usable."""
-
-    at: datetime | None
-    flags: tuple[Flag, ...]
-
-
-def _usable_anchor(
-    reading: ClockReading, device_id: UUID, arrival: datetime, policy: Policy, keys: anchor.AnchorKeys
-) -> _Anchored:
-    at = anchor.verify(keys, reading.anchor, device_id, reading.clock_session_id)
-    if at is None:
-        return _Anchored(None, (Flag.ANCHOR_FORGED,))
-    if at > arrival:
-        return _Anchored(None, (Flag.ANCHOR_AFTER_ARRIVAL,))
-    if reading.elapsed is not None and reading.elapsed > policy.anchor_max_age:
-        return _Anchored(None, (Flag.ANCHOR_TOO_OLD,))
-    if reading.elapsed is None and arrival - at > policy.late_sync + policy.anchor_max_age:
-        return _Anchored(None, (Flag.ANCHOR_TOO_OLD,))
-    return _Anchored(at, ())
-
-
 def _bracketed(
-    evidence: Evidence, reading: ClockReading, anchored_at: datetime, arrival: datetime, sent_at: datetime
+    evidence: Evidence,
+    reading: ClockReading,
+    anchored_at: datetime,
+    arrival: datetime,
+    sent_at: datetime | None,
+    policy: Policy,
 ) -> datetime | None:
-    """The claim corrected by the wall clock's offset, if that offset is the same now as at the anchor."""
-    if reading.wall_at_anchor is None:
+    """The claim corrected by the wall clock's offset, if that offset is the same now as at the anchor.
+
+    The anchor may be older than one that runs by as long as a tap may wait for its sync: an offset that held so long
+    was not moved in between.
+    """
+    if reading.wall_at_anchor is None or sent_at is None:
+        return None
+    if arrival - anchored_at > policy.anchor_max_age + policy.late_sync:
         return None
     offset_then = reading.wall_at_anchor - anchored_at
     offset_now = sent_at - arrival
@@ -77,21 +64,26 @@ def official_time(
 
     ANCHORED lies between the anchor and the arrival; BRACKETED likewise; ARRIVAL is the first arrival; CLAIMED is the
     earlier of claim and arrival and needs review. Never later than the arrival, so a slow network is never a lateness.
+    An anchor past its greatest age runs no more, but its wall-clock offset may still bracket the press. An anchor that
+    lies after the arrival says that clocks are skewed: then only the arrival can be believed.
     """
     at = arrival.at
     flags: tuple[Flag, ...] = ()
-    anchored_at: datetime | None = None
     reading = evidence.clock
     if reading is not None:
-        anchored = _usable_anchor(reading, device_id, at, policy, keys)
-        anchored_at, flags = anchored.at, anchored.flags
-        if anchored_at is not None and reading.elapsed is not None:
-            official = min(anchored_at + reading.elapsed, at)
-            return OfficialTime(official, TimeGrade.ANCHORED, flags)
-        if anchored_at is not None and sending.sent_at is not None:
-            bracketed = _bracketed(evidence, reading, anchored_at, at, sending.sent_at)
+        anchored_at = anchor.verify(keys, reading.anchor, device_id, reading.clock_session_id)
+        if anchored_at is None:
+            flags = (Flag.ANCHOR_FORGED,)
+        elif anchored_at > at:
+            return OfficialTime(at, TimeGrade.ARRIVAL, (Flag.ANCHOR_AFTER_ARRIVAL,))
+        elif reading.elapsed is not None and reading.elapsed <= policy.anchor_max_age:
+            return OfficialTime(min(anchored_at + reading.elapsed, at), TimeGrade.ANCHORED, flags)
+        else:
+            bracketed = _bracketed(evidence, reading, anchored_at, at, sending.sent_at, policy)
             if bracketed is not None:
                 return OfficialTime(bracketed, TimeGrade.BRACKETED, flags)
+            if at - anchored_at > policy.anchor_max_age:
+                flags = (Flag.ANCHOR_TOO_OLD,)
     if sending.queued <= policy.online_queue_limit:
         return OfficialTime(at, TimeGrade.ARRIVAL, flags)
     return OfficialTime(min(evidence.pressed_at, at), TimeGrade.CLAIMED, flags)

@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from uuid import UUID
 
+from services.checkin.domain.errors import CheckinError
+
 
 class Slot(IntEnum):
     """Which of the two daily registrations a tap is for."""
@@ -143,6 +145,9 @@ class School:
 class AcceptedTap:
     """An authentic tap with its official time, ready to be judged against its school and stored.
 
+    refusal is set when the tap may not be stored any more (device revoked, certificate expired): then it is only looked
+    up, since a tap that was acknowledged keeps its receipt for ever.
+
     evidence_bytes and signature are kept as received: they are the proof in a dispute.
     """
 
@@ -154,6 +159,7 @@ class AcceptedTap:
     arrival: Arrival
     official: OfficialTime
     flags: tuple[Flag, ...]
+    refusal: CheckinError | None = None
 
 
 @dataclass(frozen=True, slots=True)

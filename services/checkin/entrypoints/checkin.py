@@ -12,7 +12,7 @@ from protovalidate import Validator
 from chassis.clock import Clock
 from chassis.errors import InvalidFieldsError
 from chassis.grpc_server import arrived_over_edge, client_sent_arrival, entered_at, principal
-from chassis.interceptors.validation import parser
+from chassis.interceptors.validation import checker
 from chassis.wire import duration, timestamp
 from hadir.checkin.v1 import checkin_service_pb2, checkin_service_pb2_grpc, tap_pb2
 from services.checkin.application.commit import Stored
@@ -20,7 +20,7 @@ from services.checkin.application.plan import DayPlan, Planner
 from services.checkin.application.ports import TapReads
 from services.checkin.application.submit import SubmitTap
 from services.checkin.domain.anchor import AnchorKeys, issue
-from services.checkin.domain.errors import CheckinError
+from services.checkin.domain.errors import CheckinError, OutOfScopeError
 from services.checkin.domain.policy import PolicyBook
 from services.checkin.domain.tap import Arrival
 from services.checkin.entrypoints.requests import parse_date, receipt_message, received
@@ -32,7 +32,7 @@ DEFAULT_PLAN_DAYS = 7
 MAX_DAY_RECEIPTS = 100
 LIST_BATCH = 500
 # A batch's taps are checked one by one, so that a bad one has a result of its own; the layer checks only the rest.
-_check_tap = parser(tap_pb2.Tap.FromString, Validator())
+_check_tap = checker(Validator())
 # Signature checks between two turns of the loop while a batch comes in: some 2 ms, so that single taps are not held up.
 _VERIFY_BURST = 16
 
@@ -126,7 +126,7 @@ class CheckinServicer(checkin_service_pb2_grpc.CheckinServiceServicer):
         self, tap: tap_pb2.Tap, arrival: Arrival
     ) -> Awaitable[Stored | CheckinError] | Exception:
         try:
-            _check_tap(tap.SerializeToString())
+            _check_tap(tap)
             return await self._submit.begin(received(tap), arrival)
         except (CheckinError, InvalidFieldsError) as error:
             return error
@@ -164,8 +164,10 @@ class CheckinServicer(checkin_service_pb2_grpc.CheckinServiceServicer):
     async def ListTaps(
         self, request: checkin_service_pb2.ListTapsRequest, context: Context
     ) -> AsyncIterator[checkin_service_pb2.ListTapsResponse]:
-        """Stored taps in tap_id order."""
-        del context
+        """Stored taps in tap_id order: the whole regency's, so for services and for roles that hold in all of it."""
+        caller = principal(context)
+        if caller.kind != "service" and caller.unit != f"regency:{self._submit.regency}":
+            raise OutOfScopeError
         first = parse_date(request.from_work_date, "from_work_date")
         last = parse_date(request.to_work_date, "to_work_date")
         after = UUID(request.after_tap_id) if request.after_tap_id else None

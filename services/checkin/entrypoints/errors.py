@@ -26,7 +26,10 @@ def _date_field(error: Exception) -> list[FieldProblem]:
     params = getattr(error, "params", {})
     return [
         FieldProblem(
-            str(params["field"]), "NO_SUCH_DATE", "Tanggal tidak ada di kalender.", "There is no such date."
+            str(params["field"]),
+            "NO_SUCH_DATE",
+            "Tanggal tidak ada, atau bukan tahun 2000-2200.",
+            "No such date from 2000 to 2200.",
         )
     ]
 
@@ -83,9 +86,15 @@ ERRORS: ErrorTable = {
     errors.InvalidDateError: ErrorRule(
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_FIELDS",
-        "Tanggal tidak ada di kalender.",
-        "There is no such date.",
+        "Tanggal tidak ada di kalender, atau di luar tahun 2000-2200.",
+        "There is no such date from 2000 to 2200.",
         fields=_date_field,
+    ),
+    errors.OutOfScopeError: ErrorRule(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "OUT_OF_SCOPE",
+        "Data ini di luar wilayah kerja Anda.",
+        "This is outside the unit your role holds in.",
     ),
     errors.KeysUnavailableError: ErrorRule(
         grpc.StatusCode.UNAVAILABLE,

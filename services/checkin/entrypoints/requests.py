@@ -9,15 +9,21 @@ from services.checkin.application.submit import ReceivedTap
 from services.checkin.domain.errors import InvalidDateError
 from services.checkin.domain.tap import Sending
 
+# Nobody's attendance is older or farther ahead; and local midnights stay inside what a datetime can hold.
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+
 
 def parse_date(value: str, field: str) -> date | None:
-    """A date of YYYY-MM-DD; None when empty. Raises InvalidDateError when the calendar has no such day."""
+    """A date of YYYY-MM-DD; None when empty. Raises InvalidDateError for what is no day of FIRST_YEAR to LAST_YEAR."""
     if not value:
         return None
     try:
-        return date.fromisoformat(value)
+        found = date.fromisoformat(value)
     except ValueError as error:
-        raise InvalidDateError(field=field, value=value) from error
+        raise InvalidDateError(field=field) from error
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise InvalidDateError(field=field)
+    return found
 
 
 def received(tap: tap_pb2.Tap) -> ReceivedTap:

@@ -19,7 +19,7 @@ from ops.stack.stack import Stack
 from tests.integration.wire.conftest import Doors
 from tests.office import TAP_CONTEXT, Office, Phone, http_call, refused, uuid7
 
-SUBMIT = "/hadir.checkin.v1.CheckinService/SubmitTap"
+SERVICE = "/hadir.checkin.v1.CheckinService/"
 NOW_TOLERANCE = timedelta(seconds=15)
 
 
@@ -159,6 +159,10 @@ async def test_a_revoked_device_is_refused_and_its_claim_from_before_is_kept_for
 ) -> None:
     phone = await office.phone()
     before = datetime.now(UTC)
+    acknowledged = phone.submit()
+    receipt = (await doors.edge.SubmitTap(acknowledged)).receipt
+    day = checkin_service_pb2.GetMyDayRequest()
+    await doors.edge.GetMyDay(day, metadata=phone.credentials(f"{SERVICE}GetMyDay"))
     replaced = await office.roster.ReplaceDevice(
         roster_service_pb2.ReplaceDeviceRequest(person_id=phone.person_id, reason="HP hilang"),
         metadata=office.staff,
@@ -172,6 +176,11 @@ async def test_a_revoked_device_is_refused_and_its_claim_from_before_is_kept_for
     )
     answer = await doors.edge.SubmitTap(claim)
     assert tap_pb2.FLAG_DEVICE_REVOKED_SINCE in flags_of(answer)
+    # What was acknowledged stays so, also when only the phone's copy was lost; its owner's record is closed to it.
+    again = await doors.second.SubmitTap(acknowledged)
+    assert (again.receipt, again.duplicate) == (receipt, True)
+    closed = await refused(doors.first.GetMyDay(day, metadata=phone.credentials(f"{SERVICE}GetMyDay")))
+    assert (closed.code, closed.reason) == ("PERMISSION_DENIED", "DEVICE_REVOKED")
     successor = await office.enroll(replaced.code)
     assert successor.person_id == phone.person_id
     assert not (await doors.edge.SubmitTap(successor.submit())).duplicate

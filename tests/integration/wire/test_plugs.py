@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from chassis.tokens import device_claims, issue
 from chassis.wire import timestamp
 from hadir.checkin.v1 import checkin_service_pb2, checkin_service_pb2_grpc, tap_pb2
 from ops.stack.stack import Stack
@@ -203,6 +205,32 @@ async def test_auth_away_known_and_unknown_devices_are_served(
             for stub in (doors.edge, doors.second):
                 answer = await answer_within(lambda p=phone, s=stub: s.SubmitTap(p.submit()), 10)  # type: ignore[misc]
                 assert not answer.duplicate
+        # Certificates by a key that only auth could vouch for: all are asked to come back, none is called a forger.
+        claims = device_claims(
+            device_id=phones[0].device_id, school="50203000", key=phones[0].key.public_key()
+        )
+        unknown = [
+            issue(
+                ec.generate_private_key(ec.SECP256R1()),
+                kind="device",
+                subject=phones[0].person_id,
+                regency="5202",
+                now=datetime.now(UTC),
+                lifetime=timedelta(days=1),
+                claims=claims,
+            )
+            for _ in range(4)
+        ]
+        refusals = await asyncio.gather(
+            *(
+                refused(doors.first.SubmitTap(phones[0].submit(device_certificate=certificate)))
+                for certificate in unknown
+            )
+        )
+        assert {(refusal.code, refusal.reason) for refusal in refusals} == {
+            ("UNAVAILABLE", "KEYS_UNAVAILABLE")
+        }
+        assert all(refusal.retry for refusal in refusals)
     finally:
         await asyncio.to_thread(system.start_part, "auth")
 

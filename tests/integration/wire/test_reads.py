@@ -5,11 +5,11 @@ from typing import Any
 
 import grpc
 import pytest
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from chassis.tokens import public_key_from_jwk
+from chassis.tokens import issue, public_key_from_jwk
 from hadir.checkin.v1 import (
     checkin_service_pb2,
     incident_service_pb2,
@@ -119,6 +119,73 @@ async def test_staff_list_taps_and_teachers_do_not(office: Office, doors: Doors)
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await call.read()
     assert refusal.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+async def test_a_unit_smaller_than_the_regency_lists_no_taps(doors: Doors, system: Stack) -> None:
+    pem = system.layout.secret("auth-signing-key.pem").read_bytes()
+    signer = serialization.load_pem_private_key(pem, password=None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    for unit, reason in (
+        ("school:50203001", "OUT_OF_SCOPE"),
+        ("district:52.02.01", "OUT_OF_SCOPE"),
+        ("regency:5202", ""),
+    ):
+        token = issue(
+            signer,
+            kind="access",
+            subject="staff:test",
+            regency="5202",
+            now=datetime.now(UTC),
+            lifetime=timedelta(hours=1),
+            claims={"roles": ["auditor"], "unit": unit},
+        )
+        call = doors.first.ListTaps(
+            checkin_service_pb2.ListTapsRequest(), metadata=(("authorization", f"Bearer {token}"),)
+        )
+        if reason:
+            assert (await refused(call.read())).reason == reason
+        else:
+            await call.read()
+
+
+BAD_DATES = ("0001-01-01", "9999-12-31", "1999-12-31", "2026-02-30", "2026-13-01")
+
+
+async def test_odd_values_are_the_callers_mistake_everywhere(office: Office, doors: Doors) -> None:
+    """Whatever comes, no served method of checkin answers INTERNAL, UNKNOWN, or as if the database were away."""
+    phone = await office.phone()
+    policies = policy_service_pb2_grpc.PolicyServiceStub(office.channel)
+    mine = phone.credentials(f"{SERVICE}GetMyDay")
+    staff = office.staff
+    refusals = [
+        await refused(doors.edge.GetMyDay(checkin_service_pb2.GetMyDayRequest(work_date=date), metadata=mine))
+        for date in BAD_DATES
+    ]
+    refusals += [
+        await refused(
+            policies.GetLoadForecast(policy_service_pb2.GetLoadForecastRequest(date=date), metadata=staff)
+        )
+        for date in BAD_DATES
+    ]
+    listings = [checkin_service_pb2.ListTapsRequest(from_work_date=date) for date in BAD_DATES]
+    listings += [
+        checkin_service_pb2.ListTapsRequest(after_tap_id=value) for value in ("-" * 36, "x", "a\0b", "0" * 36)
+    ]
+    refusals += [await refused(doors.edge.ListTaps(each, metadata=staff).read()) for each in listings]
+    refusals += [
+        await refused(
+            doors.edge.GetClock(checkin_service_pb2.GetClockRequest(device_id=value, clock_session_id=value))
+        )
+        for value in ("", "-" * 36, "a\0b")
+    ]
+    refusals.append(
+        await refused(
+            doors.edge.GetPlan(
+                checkin_service_pb2.GetPlanRequest(days=32), metadata=phone.credentials(f"{SERVICE}GetPlan")
+            )
+        )
+    )
+    assert {refusal.code for refusal in refusals} == {"INVALID_ARGUMENT"}
 
 
 async def test_dates_that_do_not_exist_are_named(office: Office, doors: Doors) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from services.checkin.adapters.policy_file import DEFAULT_POLICY, parse_policy
+from services.checkin.adapters.policy_file import DEFAULT_POLICY, parse_book
 from services.checkin.domain.judge import distance_m, judge, verdict_on
-from services.checkin.domain.policy import PolicyBook
 from services.checkin.domain.tap import Flag, Location, Slot, Verdict
 from tests.unit.checkin.builders import AT_SCHOOL, BOOK, SCHOOL, SEVEN, accepted
 
 TABLE = json.loads((Path(__file__).parents[2] / "vectors" / "day_verdicts.json").read_text(encoding="utf-8"))
-POLICIES = {name: parse_policy(json.dumps(document)) for name, document in TABLE["policies"].items()}
+POLICIES = {
+    name: parse_book(json.dumps(document)).policies[0] for name, document in TABLE["policies"].items()
+}
 
 
 def test_the_table_is_not_empty() -> None:
@@ -76,7 +77,7 @@ def test_an_unknown_person_is_judged_by_the_longer_week_and_flagged() -> None:
 def test_a_holiday_is_no_working_day() -> None:
     document = json.loads(DEFAULT_POLICY.read_text(encoding="utf-8"))
     document["holidays"] = [{"date": "2027-03-15", "name": "Nyepi", "week_days": []}]
-    book = PolicyBook([parse_policy(json.dumps(document))])
+    book = parse_book(json.dumps(document))
     judgement = judge(accepted(), SCHOOL, book)
     assert judgement.verdict is Verdict.NOT_A_WORKING_DAY
     assert tuple(judgement.flags) == (Flag.NOT_A_WORKING_DAY,)

@@ -142,3 +142,94 @@ def test_official_time_is_never_after_arrival_and_never_before_its_anchor(
     if official.grade in (TimeGrade.ANCHORED, TimeGrade.BRACKETED):
         assert anchored is not None
         assert official.at >= SEVEN + anchored
+
+
+def bracketed_tap(drift: timedelta, *, anchor_age: timedelta = HOUR) -> tuple[OfficialTime, set[Flag]]:
+    """A press after a page reload, with a wall clock that drifted by `drift` since the anchor."""
+    tap = evidence(clock=reading(at=-anchor_age, elapsed=None, wall=-anchor_age))
+    return judge_time(tap, Sending(5 * HOUR, SEVEN + 5 * HOUR + drift), 5 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("drift", "grade"),
+    [
+        (timedelta(seconds=2), TimeGrade.BRACKETED),
+        (timedelta(seconds=-2), TimeGrade.BRACKETED),
+        (timedelta(milliseconds=2001), TimeGrade.CLAIMED),
+        (timedelta(milliseconds=-2001), TimeGrade.CLAIMED),
+    ],
+)
+def test_two_seconds_of_drift_are_the_bracket(drift: timedelta, grade: TimeGrade) -> None:
+    assert bracketed_tap(drift)[0].grade is grade
+
+
+def test_an_anchor_too_old_to_run_still_brackets() -> None:
+    """Opened the evening before, offline at seven, synced at nine: the offset held all night."""
+    tap = evidence(clock=reading(at=-13 * HOUR, elapsed=13 * HOUR, wall=-13 * HOUR))
+    official, flags = judge_time(tap, Sending(2 * HOUR, SEVEN + 2 * HOUR), 2 * HOUR)
+    assert (official.at, official.grade) == (SEVEN, TimeGrade.BRACKETED)
+    assert flags == {Flag.LATE_SYNC, Flag.LONG_DELAY}
+
+
+def test_an_offset_is_not_believed_beyond_the_sync_window() -> None:
+    limit = POLICY.anchor_max_age + POLICY.late_sync
+    at_limit, _ = bracketed_tap(timedelta(0), anchor_age=limit - 5 * HOUR)
+    beyond, flags = bracketed_tap(timedelta(0), anchor_age=limit - 5 * HOUR + SECOND)
+    assert (at_limit.grade, beyond.grade) == (TimeGrade.BRACKETED, TimeGrade.CLAIMED)
+    assert Flag.ANCHOR_TOO_OLD in flags
+
+
+def test_an_anchor_after_arrival_leaves_only_the_arrival_to_believe() -> None:
+    """The edge's clock is behind: a late claim must not set the time instead."""
+    tap = evidence(clock=reading(at=HOUR), pressed_at=SEVEN - 3 * HOUR)
+    official, flags = judge_time(tap, Sending(3 * HOUR, SEVEN), timedelta(0))
+    assert (official.at, official.grade) == (SEVEN, TimeGrade.ARRIVAL)
+    assert Flag.ANCHOR_AFTER_ARRIVAL in flags
+
+
+def test_twelve_hours_are_the_age_of_a_running_anchor() -> None:
+    age = POLICY.anchor_max_age
+    running, _ = judge_time(evidence(clock=reading(at=-age, elapsed=age)), ONLINE, SECOND)
+    ended, flags = judge_time(
+        evidence(clock=reading(at=-age - SECOND, elapsed=age + timedelta(milliseconds=1))), ONLINE, SECOND
+    )
+    assert (running.grade, ended.grade) == (TimeGrade.ANCHORED, TimeGrade.ARRIVAL)
+    assert Flag.ANCHOR_TOO_OLD in flags
+
+
+@pytest.mark.parametrize(
+    ("queued", "grade", "late"),
+    [
+        (POLICY.online_queue_limit, TimeGrade.ARRIVAL, False),
+        (POLICY.online_queue_limit + timedelta(milliseconds=1), TimeGrade.CLAIMED, True),
+    ],
+)
+def test_a_minute_on_the_phone_is_still_online(queued: timedelta, grade: TimeGrade, late: bool) -> None:
+    official, flags = judge_time(evidence(), Sending(queued, SEVEN + queued), queued)
+    assert official.grade is grade
+    assert (Flag.LATE_SYNC in flags) is late
+
+
+@pytest.mark.parametrize(("over", "flagged"), [(timedelta(0), False), (SECOND, True)])
+def test_a_sync_after_three_days_is_flagged(over: timedelta, flagged: bool) -> None:
+    waited = POLICY.late_sync + over
+    _, flags = judge_time(evidence(), Sending(waited, SEVEN + waited), waited)
+    assert (Flag.LATE_SYNC_EXPIRED in flags) is flagged
+
+
+@given(
+    age=st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3)),
+    offset=SPANS,
+    drift=st.timedeltas(min_value=timedelta(seconds=-3), max_value=timedelta(seconds=3)),
+    pressed=SPANS,
+)
+def test_a_bracketed_press_lies_between_anchor_and_arrival(
+    age: timedelta, offset: timedelta, drift: timedelta, pressed: timedelta
+) -> None:
+    clock = reading(at=-age, elapsed=None, wall=-age + offset)
+    tap = evidence(clock=clock, pressed_at=SEVEN + pressed)
+    official, _ = judge_time(tap, Sending(HOUR, SEVEN + offset + drift), timedelta(0))
+    within = abs(drift) <= timedelta(seconds=2)
+    assert official.grade is (TimeGrade.BRACKETED if within else TimeGrade.CLAIMED)
+    if within:
+        assert official.at == min(max(SEVEN + pressed - offset, SEVEN - age), SEVEN)

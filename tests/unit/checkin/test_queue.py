@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -13,7 +14,12 @@ from hypothesis import strategies as st
 
 from services.checkin.application.commit import GroupCommit, Outcome, Stored
 from services.checkin.application.queue import QueueLimits, Slots, TapQueue
-from services.checkin.domain.errors import OverloadedError, StorageUnavailableError, TapIdReusedError
+from services.checkin.domain.errors import (
+    DeviceRevokedError,
+    OverloadedError,
+    StorageUnavailableError,
+    TapIdReusedError,
+)
 from services.checkin.domain.tap import AcceptedTap
 from tests.fakes.taps import MemoryTapStore, PlainSealer
 from tests.unit.checkin.builders import BOOK, PERSON, SCHOOL, SEVEN, accepted, tap_id_at
@@ -195,3 +201,22 @@ def test_the_drain_rate_is_learnt() -> None:
 def test_ids_of_the_builders_differ() -> None:
     assert len({tap.evidence.tap_id for tap in taps(50)}) == 50
     assert isinstance(taps(1)[0].evidence.tap_id, UUID)
+
+
+async def test_a_tap_that_may_not_be_stored_any_more_keeps_the_receipt_it_was_given() -> None:
+    store = MemoryTapStore()
+    commit = GroupCommit(store=store, sealer=PlainSealer(), book=BOOK, now=lambda: SEVEN)
+    stored, fresh = taps(2)
+    (first,) = await commit([stored])
+    refusal = DeviceRevokedError(revoked_at="2027-03-15")
+    late = [replace(tap, refusal=refusal) for tap in (stored, fresh)]
+    known, unknown = await commit(late)
+    assert isinstance(first, Stored)
+    assert isinstance(known, Stored)
+    assert (known.receipt, known.duplicate) == (first.receipt, True)
+    assert unknown is refusal
+    assert fresh.evidence.tap_id not in store.taps
+    (other,) = await commit(
+        [replace(accepted(tap_id=stored.evidence.tap_id, practice=True), refusal=refusal)]
+    )
+    assert other is refusal
