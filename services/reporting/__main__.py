@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from chassis.database import migrate
 from chassis.lifecycle import main as run_service
-from chassis.settings import load_settings
+from chassis.settings import MigrateSettings, load_settings
 from services.reporting.adapters.policy_file import PolicyInvalidError, load_policies
-from services.reporting.config import MigrateSettings, ReportingSettings
+from services.reporting.config import ReportingSettings
 
 SCHEMA = "reporting"
 RUNTIME_ROLE = "hadir_reporting"
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from services.reporting import bootstrap  # noqa: PLC0415 - a migration needs none of it
 
     try:
-        load_policies(settings.policy_file)
+        load_policies(settings.policy_file, zone=settings.zone)
     except PolicyInvalidError as error:
         _complain(f"HADIR_POLICY_FILE: {error}")
     if arguments.command == "serve":

@@ -117,7 +117,7 @@ async def start(
     Neither auth nor NATS nor the database need be there.
     """
     regency = settings.regency
-    book = load_policies(settings.policy_file)
+    book = load_policies(settings.policy_file, zone=settings.zone)
     engine = _engine(settings)
     application.on_stop("database", engine.dispose)
     scrape = start_metrics_server(registry, settings.metrics_listen)
@@ -251,7 +251,7 @@ async def run_rebuild(
             roster=roster_pages(channels[0], known_since=since),
             taps=tap_pages(channels[1], first=first, last=last),
             begin=lambda: PostgresTransaction(engine, regency=regency),
-            book=load_policies(settings.policy_file),
+            book=load_policies(settings.policy_file, zone=settings.zone),
             clock=clock,
             told=told,
         )

@@ -5,10 +5,9 @@ The common part is chassis'.
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field
 
-from chassis.settings import PREFIX, SecretFileSource, ServiceSettings
+from chassis.settings import ServiceSettings
 
 
 class ReportingSettings(ServiceSettings):
@@ -18,7 +17,8 @@ class ReportingSettings(ServiceSettings):
         default=6,
         ge=4,
         le=50,
-        description="connections of this process: two consumers, relay, sweep, and two for everybody's reads",
+        description="connections of this process: consumers of taps and of people, relay, sweep, and two for reads;"
+        " what is rare (revocations, keys) takes its turn",
     )
     auth_target: str = Field(description="host:port or unix:/path of auth, for public keys and rebuilds")
     checkin_target: str | None = Field(
@@ -43,27 +43,3 @@ class ReportingSettings(ServiceSettings):
         le=3600,
         description="between two looks for days that time alone decided; how late such a day may be told",
     )
-
-
-class MigrateSettings(BaseSettings):
-    """What a migration needs: the schema owner's connection, not the serving role's."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    migrate_database_url: SecretStr = Field(
-        description="postgresql+asyncpg://hadir_reporting_owner:password@host/database"
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as ServiceSettings
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as ServiceSettings
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """As ServiceSettings: the environment, then the files that HADIR_..._FILE variables name."""
-        return init_settings, env_settings, SecretFileSource(settings_cls)

@@ -1,30 +1,15 @@
 """Between reporting's records and the messages of the protos, both ways. Owned by reporting."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from chassis.wire import moment, timestamp
 from hadir.auth.v1 import people_pb2
 from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from services.reporting.application.ports import AssessedDay, PersonRecord, SchoolRecord, TapRecord
 from services.reporting.domain.assess import SlotAssessment
 from services.reporting.domain.facts import flag_bits, flag_numbers
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment(stamp: Timestamp) -> datetime:
-    """A timestamp as an aware datetime in UTC, to the microsecond."""
-    # Thrice as fast as ToDatetime, for three of them in every tap.
-    return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1_000)
-
-
-def stamp(at: datetime) -> Timestamp:
-    """An aware datetime as a timestamp."""
-    since = at - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def tap_record(
@@ -34,6 +19,7 @@ def tap_record(
 
     Raises:
         ValueError: the work date is no date.
+        OverflowError: a time lies outside the calendar.
     """
     return TapRecord(
         tap_id=receipt.tap_id.lower(),
@@ -104,7 +90,7 @@ def _slots(slots: Sequence[SlotAssessment]) -> list[events_pb2.SlotAssessment]:
             slot=tap_pb2.Slot.ValueType(slot.slot),
             result=events_pb2.SlotResult.ValueType(slot.result),
             tap_id=slot.tap_id or "",
-            official_time=None if slot.official_time is None else stamp(slot.official_time),
+            official_time=None if slot.official_time is None else timestamp(slot.official_time),
             minutes=slot.minutes,
             minutes_class=slot.minutes_class,
             flags=[tap_pb2.Flag.ValueType(number) for number in flag_numbers(slot.flags)],

@@ -130,17 +130,29 @@ class _Policy(_Model):
 _DOCUMENT = TypeAdapter[_Policy | list[_Policy]](_Policy | Annotated[list[_Policy], Field(min_length=1)])
 
 
-def load_policies(path: Path | None) -> PolicyBook:
+def load_policies(path: Path | None, *, zone: str) -> PolicyBook:
     """The rules of a file, or the packaged default.
 
+    Args:
+        path: of the file; None means the packaged one.
+        zone: the deployment's (HADIR_ZONE). Rules of another one would put a tap on one date and the board's "today"
+            on another.
+
     Raises:
-        PolicyInvalidError: the file cannot be read or is no valid policy; a service does not start with it.
+        PolicyInvalidError: the file cannot be read, is no valid policy, or one for another zone; a service does not
+            start with it.
     """
     source = path or PACKAGED
     try:
-        return parse_policies(json.loads(source.read_bytes()))
+        book = parse_policies(json.loads(source.read_bytes()))
     except (OSError, ValueError) as error:
         raise PolicyInvalidError(f"{source}: {error}") from error
+    for policy in book.policies:
+        if policy.zone.key != zone:
+            raise PolicyInvalidError(
+                f"{source}: version {policy.version} is for zone {policy.zone.key}, but HADIR_ZONE is {zone}"
+            )
+    return book
 
 
 def parse_policies(document: object) -> PolicyBook:

@@ -125,8 +125,6 @@ class Boards:
     def duty_groups(self, work_date: date, slot: Slot) -> frozenset[int]:
         """Groups (working days per week) whose schools have duty in a slot of a date."""
         policy = self._book.on(work_date)
-        if policy is None:
-            return frozenset()
         return frozenset(
             group
             for group in policy.weeks

@@ -21,6 +21,10 @@ class InvalidDateError(ReportingError):
     """A date that is well-formed and does not exist, such as 30 February; `value` is what came."""
 
 
+class DateOutOfBoundsError(ReportingError):
+    """A date before the year `first` or after the year `last`; `field` is whose."""
+
+
 class DateRangeError(ReportingError):
     """The last date lies before the first, or the range is longer than `days` days."""
 

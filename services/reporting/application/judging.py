@@ -22,8 +22,7 @@ async def assess_person_days(
 ) -> None:
     """Assesses these days and stores what changed. Idempotent.
 
-    Days of people not known yet are left: they are assessed when the person becomes known. So are days that no
-    policy is in force for.
+    Days of people not known yet are left: they are assessed when the person becomes known.
     """
     # Sorted by person, so that transactions lock the same people in the same order.
     ordered = sorted(set(days))
@@ -41,7 +40,7 @@ async def _assess(model: ReadModel, book: PolicyBook, days: list[PersonDay], *, 
     week_days = await model.week_days(set(npsn_of.values()) | {schools[day.person_id] for day in known})
     # Most schools have no rule of their own and share the duty of their week.
     special = book.schools_with_rules
-    duties: dict[tuple[date, int, str], DutyDay | None] = {}
+    duties: dict[tuple[date, int, str], DutyDay] = {}
     assessed: list[AssessedDay] = []
     for day in known:
         # A school that only checkin knows yet cannot say its week; the person's own school can.
@@ -49,13 +48,6 @@ async def _assess(model: ReadModel, book: PolicyBook, days: list[PersonDay], *, 
         calendar = SchoolCalendar(npsn if npsn in special else "", week_days.get(npsn, 0))
         key = (day.work_date, calendar.week_days, calendar.npsn)
         if key not in duties:
-            duties[key] = _duty(book, calendar, day.work_date)
-        duty = duties[key]
-        if duty is not None:
-            assessed.append(AssessedDay(day, npsn, assess_day(duty, facts[day].taps, now=now)))
+            duties[key] = duty_day(book.on(day.work_date), calendar, day.work_date)
+        assessed.append(AssessedDay(day, npsn, assess_day(duties[key], facts[day].taps, now=now)))
     await model.save(assessed, now=now)
-
-
-def _duty(book: PolicyBook, calendar: SchoolCalendar, work_date: date) -> DutyDay | None:
-    policy = book.on(work_date)
-    return None if policy is None else duty_day(policy, calendar, work_date)

@@ -51,12 +51,13 @@ class Sweeper:
         they were known. True when there may be more.
         """
         today = now.astimezone(self._book.newest.zone).date()
-        first = today - timedelta(days=ROLL_CALL_DAYS)
+        # A tap before the first rules is judged by them, but nobody is absent from a day that no rule asked for.
+        first = max(today - timedelta(days=ROLL_CALL_DAYS), self._book.begins)
         async with self._begin() as model:
             done = await model.called(first, today)
-        for offset in range(ROLL_CALL_DAYS + 1):
+        for offset in range((today - first).days + 1):
             work_date = first + timedelta(days=offset)
-            for week_days in self._groups(work_date):
+            for week_days in sorted(self._book.on(work_date).weeks):
                 if (work_date, week_days) in done:
                     continue
                 if await self._call(work_date, week_days, now=now, for_good=today - work_date > _OPEN):
@@ -75,16 +76,9 @@ class Sweeper:
                 await model.mark_called(work_date, week_days, now=now)
         return more
 
-    def _groups(self, work_date: date) -> list[int]:
-        policy = self._book.on(work_date)
-        return [] if policy is None else sorted(policy.weeks)
-
     def _first_closed_window(self, work_date: date, week_days: int, now: datetime) -> datetime | None:
         """When the first window opened that day, once it has closed; None before that and on days off."""
-        policy = self._book.on(work_date)
-        if policy is None:
-            return None
-        windows = duty_day(policy, SchoolCalendar("", week_days), work_date).windows
+        windows = duty_day(self._book.on(work_date), SchoolCalendar("", week_days), work_date).windows
         if not windows:
             return None
         first = min(windows, key=lambda window: window.opens)

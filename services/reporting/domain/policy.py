@@ -143,10 +143,19 @@ class PolicyBook:
 
     policies: tuple[Policy, ...]
 
-    def on(self, work_date: date) -> Policy | None:
-        """The version in force on a local date: of those begun, the latest begun, then the highest version."""
-        begun = [policy for policy in self.policies if policy.valid_from <= work_date]
-        return max(begun, key=lambda policy: (policy.valid_from, policy.version), default=None)
+    def on(self, work_date: date) -> Policy:
+        """The version in force on a local date: of those begun, the latest begun, then the highest version.
+
+        Before the first one begins, that one: a tap of a clock that is years behind is judged too, as checkin does.
+        """
+        latest = max(work_date, self.begins)
+        begun = [policy for policy in self.policies if policy.valid_from <= latest]
+        return max(begun, key=lambda policy: (policy.valid_from, policy.version))
+
+    @property
+    def begins(self) -> date:
+        """The first local date that any version is made for: nobody owed a day before it."""
+        return min(policy.valid_from for policy in self.policies)
 
     @property
     def newest(self) -> Policy:

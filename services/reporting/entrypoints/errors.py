@@ -32,6 +32,18 @@ ERRORS: ErrorTable = {
             exc.params["field"], "NO_SUCH_DATE", "Tanggal tidak ada di kalender.", "There is no such date."
         ),
     ),
+    errors.DateOutOfBoundsError: ErrorRule(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_FIELDS",
+        "Tanggal harus antara tahun {first} dan {last}.",
+        "The date must lie between the years {first} and {last}.",
+        fields=lambda exc: _field(
+            exc.params["field"],
+            "DATE_OUT_OF_BOUNDS",
+            f"Tanggal harus antara tahun {exc.params['first']} dan {exc.params['last']}.",
+            f"The date must lie between the years {exc.params['first']} and {exc.params['last']}.",
+        ),
+    ),
     errors.DateRangeError: ErrorRule(
         grpc.StatusCode.INVALID_ARGUMENT,
         "INVALID_FIELDS",

@@ -13,12 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.clock import Clock
 from chassis.grpc_server import not_yet_available, principal
+from chassis.wire import timestamp
 from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from hadir.reporting.v1 import reporting_service_pb2 as pb
 from hadir.reporting.v1 import reporting_service_pb2_grpc
 from services.reporting.application.boards import Boards
-from services.reporting.application.errors import InvalidDateError
+from services.reporting.application.errors import DateOutOfBoundsError, InvalidDateError
 from services.reporting.application.ports import AssessedDay, Queries
 from services.reporting.application.reports import DaysAsked, list_days, peak_report
 from services.reporting.application.scope import Caller, area_of
@@ -27,6 +28,10 @@ from services.reporting.domain.facts import Slot
 from services.reporting.entrypoints.access import TEACHER
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+FIRST_YEAR, LAST_YEAR = 2000, 2200
+"""Years of the dates that may be asked for: no attendance lies outside them, and no sum of dates inside them leaves
+the calendar."""
 
 
 class DayMessage(Protocol):
@@ -81,7 +86,7 @@ class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
             slot=tap_pb2.Slot.ValueType(slot),
             total=_counts(board.total),
             rows=map(_row, board.rows),
-            as_of=_stamp(as_of),
+            as_of=timestamp(as_of),
         )
 
     async def WatchBoard(
@@ -95,7 +100,7 @@ class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
             yield pb.WatchBoardResponse(
                 total=_counts(update.total),
                 rows=map(_row, update.rows),
-                as_of=_stamp(update.as_of),
+                as_of=timestamp(update.as_of),
                 full=update.full,
             )
 
@@ -163,9 +168,12 @@ class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
         if not text:
             return self._clock.now().astimezone(self._zone).date()
         try:
-            return date.fromisoformat(text)
+            found = date.fromisoformat(text)
         except ValueError as error:
             raise InvalidDateError(field=field) from error
+        if not FIRST_YEAR <= found.year <= LAST_YEAR:
+            raise DateOutOfBoundsError(field=field, first=str(FIRST_YEAR), last=str(LAST_YEAR))
+        return found
 
     def _end_of(self, work_date: date) -> datetime:
         return datetime.combine(work_date + timedelta(days=1), time(), tzinfo=self._zone).astimezone(UTC)
@@ -199,12 +207,6 @@ def _row(row: Row) -> pb.BoardRow:
         district_code=row.district_code,
         counts=_counts(row.counts),
     )
-
-
-def _stamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 def _micros(moment: int) -> Timestamp:

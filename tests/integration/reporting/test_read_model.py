@@ -32,7 +32,7 @@ from tests.integration.reporting.world import (
 )
 from tests.parts import Database
 
-BOOK = load_policies(None)
+BOOK = load_policies(None, zone="Asia/Makassar")
 OUT = tap_pb2.SLOT_OUT
 
 

@@ -22,12 +22,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.errors import reason_of
 from chassis.jetstream import STREAM, Event, cloud_event_headers, ensure_stream, stream_config, subject
 from chassis.tokens import issue, make_proof, public_jwk
+from chassis.wire import timestamp
 from hadir.auth.v1 import people_pb2
 from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from hadir.reporting.v1 import reporting_service_pb2 as pb
 from hadir.reporting.v1 import reporting_service_pb2_grpc
-from services.reporting.adapters.messages import stamp
 from services.reporting.adapters.read_model import PostgresReadModel
 
 ZONE = ZoneInfo("Asia/Makassar")
@@ -121,9 +121,9 @@ def tap(
         regency=regency,
         slot=tap_pb2.Slot.ValueType(slot),
         work_date=day.isoformat(),
-        official_time=stamp(at),
-        arrival_time=stamp(at + timedelta(seconds=0.1)),
-        stored_time=stamp(at + timedelta(seconds=0.1 + wait)),
+        official_time=timestamp(at),
+        arrival_time=timestamp(at + timedelta(seconds=0.1)),
+        stored_time=timestamp(at + timedelta(seconds=0.1 + wait)),
         time_grade=tap_pb2.TIME_GRADE_ANCHORED,
         verdict=tap_pb2.VERDICT_ON_TIME,
         policy_version=1,

@@ -11,7 +11,7 @@ from services.reporting.domain.assess import DayAssessment, assess_day, judge
 from services.reporting.domain.facts import Flag, Slot, SlotResult, Tap, TimeGrade, Verdict
 from services.reporting.domain.policy import ConditionalRule, DutyDay, Policy, SchoolCalendar, duty_day
 
-POLICY = load_policies(None).newest
+POLICY = load_policies(None, zone="Asia/Makassar").newest
 MONDAY = date(2026, 8, 3)
 DUTY = duty_day(POLICY, SchoolCalendar("50200001", 5), MONDAY)
 OVER = datetime(2026, 8, 20, tzinfo=UTC)

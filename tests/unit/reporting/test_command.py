@@ -43,6 +43,19 @@ def test_a_policy_that_cannot_be_used_is_named(
     assert "valid_from" in told
 
 
+@pytest.mark.parametrize("command", ["serve", "rebuild"])
+def test_a_zone_that_is_not_the_policy_s_is_one_line(
+    settings: pytest.MonkeyPatch, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.setenv("HADIR_ZONE", "Asia/Jayapura")
+    with pytest.raises(SystemExit) as ended:
+        main([command])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.endswith("version 1 is for zone Asia/Makassar, but HADIR_ZONE is Asia/Jayapura\n")
+
+
 def test_a_rebuild_needs_its_peers(settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["rebuild"])

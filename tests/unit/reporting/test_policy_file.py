@@ -29,7 +29,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 def test_the_default_is_the_week_of_the_source() -> None:
-    book = load_policies(None)
+    book = load_policies(None, zone="Asia/Makassar")
     duty = duty_day(book.newest, SchoolCalendar("", 5), date(2026, 8, 3))
     assert duty.windows[0].on_time_until == datetime(2026, 8, 2, 23, tzinfo=UTC)
     assert duty.windows[1].on_time_until == datetime(2026, 8, 3, 7, 30, tzinfo=UTC)
@@ -39,13 +39,10 @@ def test_the_default_is_the_week_of_the_source() -> None:
 def test_dated_versions_hold_from_their_date() -> None:
     later = changed(lambda document: document.update(version=2, valid_from="2026-01-01", grace_minutes=5))
     book = parse_policies([DEFAULT, later])
-    versions = [
-        policy and policy.version
-        for policy in map(
-            book.on, (date(2022, 12, 31), date(2023, 1, 1), date(2025, 12, 31), date(2026, 1, 1))
-        )
-    ]
-    assert versions == [None, 1, 1, 2]
+    days = (date(2022, 12, 31), date(2023, 1, 1), date(2025, 12, 31), date(2026, 1, 1))
+    # Before the first one begins, that one.
+    assert [book.on(day).version for day in days] == [1, 1, 1, 2]
+    assert book.begins == date(2023, 1, 1)
     assert book.newest.grace == timedelta(minutes=5)
 
 
@@ -80,9 +77,24 @@ def test_a_file_that_is_no_policy_names_itself(tmp_path: Path, content: bytes) -
     path = tmp_path / "policy.json"
     path.write_bytes(content)
     with pytest.raises(PolicyInvalidError):
-        load_policies(path)
+        load_policies(path, zone="Asia/Makassar")
     with pytest.raises(PolicyInvalidError, match="missing"):
-        load_policies(tmp_path / "missing.json")
+        load_policies(tmp_path / "missing.json", zone="Asia/Makassar")
+
+
+def test_rules_for_another_zone_than_the_deployment_s_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(
+        json.dumps([DEFAULT, changed(lambda document: document.update(version=2, zone="Asia/Jayapura"))])
+    )
+    with pytest.raises(
+        PolicyInvalidError, match="version 2 is for zone Asia/Jayapura, but HADIR_ZONE is Asia/Makassar"
+    ):
+        load_policies(path, zone="Asia/Makassar")
+    with pytest.raises(
+        PolicyInvalidError, match="version 1 is for zone Asia/Makassar, but HADIR_ZONE is Asia/Jakarta"
+    ):
+        load_policies(None, zone="Asia/Jakarta")
 
 
 def test_conditional_rules_and_holidays_are_taken() -> None:

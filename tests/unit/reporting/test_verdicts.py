@@ -23,16 +23,22 @@ from services.reporting.domain.facts import (
     flag_bits,
     flag_numbers,
 )
-from services.reporting.domain.policy import SchoolCalendar, duty_day
+from services.reporting.domain.policy import Policy, SchoolCalendar, duty_day
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE = json.loads((ROOT / "tests" / "vectors" / "day_verdicts.json").read_bytes())
 
 
+def asked(vector: dict[str, Any]) -> tuple[Policy, datetime]:
+    """The policy in force on a vector's date, and its official time."""
+    book = parse_policies(TABLE["policies"][vector["policy"]])
+    local = datetime.fromisoformat(vector["official_local"]).replace(tzinfo=book.newest.zone)
+    return book.on(local.date()), local
+
+
 @pytest.mark.parametrize("vector", TABLE["vectors"], ids=lambda vector: vector["name"])
 def test_a_tap_is_judged_as_the_table_says(vector: dict[str, Any]) -> None:
-    policy = parse_policies(TABLE["policies"][vector["policy"]]).newest
-    local = datetime.fromisoformat(vector["official_local"]).replace(tzinfo=policy.zone)
+    policy, local = asked(vector)
     duty = duty_day(policy, SchoolCalendar("50200001", vector["week_days"]), local.date())
     judged = judge(duty, Slot[vector["slot"]], local.astimezone(UTC))
     assert (judged.verdict.name, judged.minutes, judged.minutes_class) == (
@@ -44,8 +50,7 @@ def test_a_tap_is_judged_as_the_table_says(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", TABLE["vectors"], ids=lambda vector: vector["name"])
 def test_the_day_says_of_its_only_tap_what_the_table_says(vector: dict[str, Any]) -> None:
-    policy = parse_policies(TABLE["policies"][vector["policy"]]).newest
-    local = datetime.fromisoformat(vector["official_local"]).replace(tzinfo=policy.zone)
+    policy, local = asked(vector)
     duty = duty_day(policy, SchoolCalendar("50200001", vector["week_days"]), local.date())
     tap = Tap("a", Slot[vector["slot"]], local.astimezone(UTC), TimeGrade.ANCHORED, 0)
     assessed = assess_day(duty, [tap], now=local.astimezone(UTC))
