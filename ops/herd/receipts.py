@@ -1,7 +1,7 @@
 """Receipts after the run: decoded, matched with their taps, their signatures verified one by one. Owner: herd."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from google.protobuf.message import DecodeError
 
 from hadir.checkin.v1 import checkin_service_pb2, checkin_service_pb2_grpc, tap_pb2
+from hadir.events.v1 import events_pb2
 from ops.herd.course import Tap
 from ops.herd.retry import Accepted
 from ops.herd.rpc import call
@@ -22,8 +23,21 @@ SIGNED_PREFIX = b"hadir.receipt.v1\0"
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
-# Verdicts of taps that count for a day.
-_COUNTING = frozenset({tap_pb2.VERDICT_ON_TIME, tap_pb2.VERDICT_LATE, tap_pb2.VERDICT_EARLY_LEAVE})
+# Verdicts of taps that count for a day, and what the day then says.
+_COUNTING: Mapping[int, int] = {
+    tap_pb2.VERDICT_ON_TIME: events_pb2.SLOT_RESULT_PRESENT,
+    tap_pb2.VERDICT_LATE: events_pb2.SLOT_RESULT_LATE,
+    tap_pb2.VERDICT_EARLY_LEAVE: events_pb2.SLOT_RESULT_EARLY_LEAVE,
+}
+# Taps that a person must look at before they count, or that reporting judges by more than checkin knew.
+_IN_REVIEW = frozenset(
+    {
+        tap_pb2.FLAG_LONG_DELAY,
+        tap_pb2.FLAG_LATE_SYNC_EXPIRED,
+        tap_pb2.FLAG_DEVICE_REVOKED_SINCE,
+        tap_pb2.FLAG_PERSON_UNKNOWN,
+    }
+)
 
 Keys = Mapping[str, ec.EllipticCurvePublicKey]
 
@@ -36,7 +50,9 @@ class ReceiptCheck:
         valid: receipts of the right tap, person and slot with a good signature.
         invalid: the others.
         work_dates, verdicts, time_grades, flags: how often each occurs, by name.
-        counting_people: people with a tap that counts, on the most frequent work date.
+        people: people with a receipt for the most frequent work date.
+        counting: of these, whose tap counts for the day, and what the day must say (`SlotResult`), by person_id.
+        in_review: of these, whose tap may or may not count.
         longest_backdating: the greatest arrival minus official time: what the anchors spared a waiting person.
     """
 
@@ -46,7 +62,9 @@ class ReceiptCheck:
     verdicts: Mapping[str, int]
     time_grades: Mapping[str, int]
     flags: Mapping[str, int]
-    counting_people: int
+    people: Set[str]
+    counting: Mapping[str, int]
+    in_review: Set[str]
     longest_backdating: timedelta
 
     @property
@@ -106,10 +124,12 @@ def _summary(
 ) -> ReceiptCheck:
     dates = Counter(content.work_date for content in contents)
     date = max(dates, key=lambda name: dates[name], default="")
+    of_date = [content for content in contents if content.work_date == date]
+    in_review = {content.person_id for content in of_date if _needs_review(content)}
     counting = {
-        content.person_id
-        for content in contents
-        if content.work_date == date and content.verdict in _COUNTING
+        content.person_id: _COUNTING[content.verdict]
+        for content in of_date
+        if content.verdict in _COUNTING and content.person_id not in in_review
     }
     return ReceiptCheck(
         valid=valid,
@@ -118,9 +138,15 @@ def _summary(
         verdicts=Counter(tap_pb2.Verdict.Name(content.verdict) for content in contents),
         time_grades=Counter(tap_pb2.TimeGrade.Name(content.time_grade) for content in contents),
         flags=Counter(tap_pb2.Flag.Name(flag) for content in contents for flag in content.flags),
-        counting_people=len(counting),
+        people={content.person_id for content in of_date},
+        counting=counting,
+        in_review=in_review,
         longest_backdating=longest,
     )
+
+
+def _needs_review(content: tap_pb2.ReceiptContent) -> bool:
+    return content.time_grade == tap_pb2.TIME_GRADE_CLAIMED or not _IN_REVIEW.isdisjoint(content.flags)
 
 
 def public_key(key: checkin_service_pb2.ReceiptKey) -> ec.EllipticCurvePublicKey:

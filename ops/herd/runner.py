@@ -8,7 +8,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,10 @@ import grpc
 import uvloop
 from rich.console import Console
 
+from ops.herd.agreement import Disagreement, compare
 from ops.herd.anchors import Anchored, fetch_anchors
 from ops.herd.arrivals import press_times
-from ops.herd.board import BoardView, read_board
+from ops.herd.board import Sight, look
 from ops.herd.course import Clock, CourseResult, Renderer, Sender, Tap, run_course
 from ops.herd.crowd import Crowd, Member, choose, read_crowd
 from ops.herd.enrolment import Enrolment, enrol, usable_phones
@@ -44,6 +45,9 @@ from ops.herd.verdict import duplicated, lost, problems, warnings
 from ops.herd.wire import JsonRequest, ProtobufRequest, Try
 
 _CHANNELS = 4
+# The service level of the board, seconds: once reporting holds all, it must agree with the receipts within this.
+_BOARD_FRESH = 5.0
+_BOARD_POLL = 0.3
 # Between the end of the preparation and the start: the last answers before it are out of the way.
 _BREATH = 0.5
 
@@ -89,6 +93,7 @@ class _Morning:
     anchored: Anchored
     channel: grpc.aio.Channel
     unknown: int
+    sight: Sight
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +103,8 @@ class _Outcome:
     figures: Figures
     receipts: ReceiptCheck
     findings: Findings
-    board: BoardView | None
+    sight: Sight | None
+    disagreement: Disagreement | None
     reporting_lag: float
     reporting_complete: bool
     cpu_seconds: Mapping[str, float]
@@ -139,6 +145,7 @@ async def _prepare(
         anchored=anchored,
         channel=channels[0],
         unknown=unknown,
+        sight=await look(target, channels[0], "", options.slot),
     )
 
 
@@ -217,15 +224,14 @@ async def _look(
     after = _usage(target)
     told = check_receipts(taps, await receipt_keys(morning.channel))
     findings = await ledger.check(receipts, [tap.signed.tap_id for tap in taps if not tap.acknowledged])
-    try:
-        board = await read_board(target, morning.channel, told.work_date, options.slot)
-    except HerdError:
-        board = None
+    without = {tap.phone.person_id for tap in taps if not tap.acknowledged}
+    sight, disagreement = await _compared(target, options, morning, told, without, findings)
     return _Outcome(
         figures=figures(taps),
         receipts=told,
         findings=findings,
-        board=board,
+        sight=sight,
+        disagreement=disagreement,
         reporting_lag=(seen if seen is not None else time.monotonic()) - clock.start - last,
         reporting_complete=seen is not None,
         cpu_seconds={
@@ -234,6 +240,36 @@ async def _look(
         },
         memory_mb={name: usage.pss_mb for name, usage in after.items()},
     )
+
+
+async def _compared(
+    target: StackTarget,
+    options: HerdOptions,
+    morning: _Morning,
+    receipts: ReceiptCheck,
+    unacknowledged: Set[str],
+    findings: Findings,
+) -> tuple[Sight | None, Disagreement | None]:
+    """What reporting shows, and how far it is from the receipts once it had its time."""
+    before = morning.sight
+    if receipts.work_date and receipts.work_date != before.work_date:
+        before = Sight(work_date=receipts.work_date)
+    deadline = time.monotonic() + _BOARD_FRESH
+    while True:
+        try:
+            after = await look(target, morning.channel, before.work_date, options.slot)
+        except HerdError:
+            return None, None
+        found = compare(
+            before,
+            after,
+            receipts,
+            unacknowledged=unacknowledged,
+            strays=findings.stored_unacknowledged,
+        )
+        if not found or time.monotonic() > deadline:
+            return after, found
+        await asyncio.sleep(_BOARD_POLL)
 
 
 def _by_receipt(taps: Sequence[Tap]) -> list[Tap]:
@@ -263,8 +299,8 @@ def _report(
         taps_sent=numbers.sent,
         acknowledged=numbers.acknowledged,
         refused=numbers.refused,
-        lost=lost(outcome.findings),
-        duplicated=duplicated(outcome.findings),
+        lost=lost(outcome.findings, outcome.disagreement),
+        duplicated=duplicated(outcome.findings, outcome.disagreement),
         seconds_to_all=numbers.seconds_to_all,
         p50_ms=numbers.p50_ms,
         p99_ms=numbers.p99_ms,
@@ -277,22 +313,24 @@ def _report(
         server_cpu_ms_per_tap=sum(outcome.cpu_seconds.values()) * per_tap,
         client_cpu_ms_per_tap=course.cpu_seconds * per_tap,
         durability=durability,
-        details=_details(options, taps, clock, course, outcome, prepared),
+        details=_details(options, morning, taps, clock, course, outcome, prepared),
         problems=tuple(
             problems(
                 durability,
                 numbers,
                 outcome.receipts,
                 outcome.findings,
+                outcome.disagreement,
                 reporting_complete=outcome.reporting_complete,
             )
         ),
-        warnings=tuple(warnings(numbers, outcome.receipts, outcome.board, unknown_before=morning.unknown)),
+        warnings=tuple(warnings(numbers, unknown_before=morning.unknown)),
     )
 
 
 def _details(
     options: HerdOptions,
+    morning: _Morning,
     taps: Sequence[Tap],
     clock: Clock,
     course: CourseResult,
@@ -323,7 +361,9 @@ def _details(
         "flags": dict(receipts.flags),
         "longest_arrival_minus_official_s": round(receipts.longest_backdating.total_seconds(), 3),
         "findings": asdict(outcome.findings),
-        "board": asdict(outcome.board) if outcome.board is not None else None,
+        "board": asdict(outcome.sight.view) if outcome.sight is not None else None,
+        "board_before": asdict(morning.sight.view),
+        "disagreement": asdict(outcome.disagreement) if outcome.disagreement is not None else None,
         "server_cpu_ms_per_tap_by_part": {
             name: round(seconds * per_tap, 4) for name, seconds in outcome.cpu_seconds.items()
         },

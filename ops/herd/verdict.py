@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from ops.herd.board import BoardView
+from ops.herd.agreement import Disagreement
 from ops.herd.figures import Figures
 from ops.herd.ledger import Findings
 from ops.herd.receipts import ReceiptCheck
@@ -14,10 +14,11 @@ def problems(
     figures: Figures,
     receipts: ReceiptCheck,
     findings: Findings,
+    disagreement: Disagreement | None,
     *,
     reporting_complete: bool,
 ) -> Iterator[Problem]:
-    """Each reason why the run counts for nothing."""
+    """Each reason why the run counts for nothing; a disagreement of None is a board that could not be read."""
     off = [f"{name}={value}" for name, value in durability.items() if value != "on"]
     if off:
         yield Problem(
@@ -40,24 +41,28 @@ def problems(
     for count, text_id, text_en in _wrong(findings):
         if count:
             yield Problem(f"{count} presensi {text_id}.", f"{count} taps {text_en}.")
+    if disagreement is None:
+        yield Problem("Papan pantau tidak dapat dibaca.", "The board could not be read.")
+    elif disagreement:
+        for name, count in disagreement.found():
+            text_id, text_en = _DISAGREEMENTS[name]
+            yield Problem(f"{count} {text_id}.", f"{count} {text_en}.")
 
 
-def lost(findings: Findings) -> int:
+def lost(findings: Findings, disagreement: Disagreement | None) -> int:
     """Acknowledged taps that are not, or not as acknowledged, where they must be."""
-    return (
-        max(findings.missing_in_checkin, findings.missing_in_outbox, findings.missing_in_reporting)
-        + findings.other_receipt
-    )
+    unseen = max(disagreement.taps_missing, disagreement.days_missing) if disagreement is not None else 0
+    stored = (findings.missing_in_checkin, findings.missing_in_outbox, findings.missing_in_reporting)
+    return max(*stored, unseen) + findings.other_receipt
 
 
-def duplicated(findings: Findings) -> int:
-    """Acknowledged taps that some place holds twice."""
-    return max(findings.doubled_in_checkin, findings.doubled_in_outbox, findings.doubled_in_reporting)
+def duplicated(findings: Findings, disagreement: Disagreement | None) -> int:
+    """Acknowledged taps that some place holds, or shows, twice."""
+    shown = max(disagreement.taps_doubled, disagreement.days_doubled) if disagreement is not None else 0
+    return max(findings.doubled_in_checkin, findings.doubled_in_outbox, findings.doubled_in_reporting, shown)
 
 
-def warnings(
-    figures: Figures, receipts: ReceiptCheck, board: BoardView | None, *, unknown_before: int
-) -> Iterator[Problem]:
+def warnings(figures: Figures, *, unknown_before: int) -> Iterator[Problem]:
     """What deserves a look though nothing is lost."""
     if figures.first_attempt_failures:
         yield Problem(
@@ -69,15 +74,39 @@ def warnings(
             f"{unknown_before} orang atau HP belum dikenal semua layanan saat mulai.",
             f"{unknown_before} people or phones were not known to all services at the start.",
         )
-    if board is None:
-        yield Problem("Papan pantau tidak dapat dibaca.", "The board could not be read.")
-    elif min(board.present, board.days_with_tap) < receipts.counting_people:
-        yield Problem(
-            f"Papan pantau menunjukkan {board.present} hadir dan {board.days_with_tap} hari, "
-            f"tanda terima {receipts.counting_people}.",
-            f"The board shows {board.present} present and {board.days_with_tap} days, "
-            f"receipts {receipts.counting_people}.",
-        )
+
+
+_DISAGREEMENTS: Mapping[str, tuple[str, str]] = {
+    "taps_missing": (
+        "presensi tidak ada dalam laporan puncak",
+        "acknowledged taps are not in the peak report",
+    ),
+    "taps_doubled": (
+        "presensi lebih banyak dalam laporan puncak daripada tanda terima",
+        "taps more are in the peak report than were acknowledged",
+    ),
+    "people_missing": (
+        "orang bertanda terima tidak ada dalam laporan puncak",
+        "people with a receipt are not in the peak report",
+    ),
+    "days_missing": (
+        "orang bertanda terima tidak tercatat hadir dalam daftar hari",
+        "people with a receipt are not present in the list of days",
+    ),
+    "days_wrong": (
+        "hari tidak sama dengan tanda terima (tepat waktu, terlambat, pulang cepat)",
+        "days say otherwise than the receipt (on time, late, left early)",
+    ),
+    "days_invented": (
+        "orang tercatat hadir tanpa tanda terima",
+        "people became present without a receipt",
+    ),
+    "days_doubled": ("hari tercatat dua kali", "person-days are listed twice"),
+    "board_off": (
+        "orang selisih antara papan pantau dan daftar hari",
+        "heads lie between the board and the list of days",
+    ),
+}
 
 
 def _wrong(findings: Findings) -> Iterator[tuple[int, str, str]]:

@@ -13,10 +13,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
 from ops.demo.wiring import herd_target, import_files
 from ops.gateway.render import TlsFiles
+from ops.herd.cli import register
 from ops.herd.errors import HerdError
 from ops.herd.ledger import Findings, Ledger
 from ops.herd.options import Arrival, Edge, HerdOptions, Slot
@@ -158,6 +161,47 @@ def test_what_is_missing_or_doubled_is_noticed(target: StackTarget) -> None:
         other_receipt=1,
         stored_unacknowledged=1,
     )
+
+
+LIE = """
+CREATE FUNCTION reporting.lie() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  -- A quarter of all: held, and shown to nobody.
+  NEW.practice := substr(NEW.tap_id::text, 36) IN ('0', '1', '2', '3');
+  RETURN NEW;
+END $$;
+CREATE TRIGGER lie BEFORE INSERT ON reporting.taps FOR EACH ROW EXECUTE FUNCTION reporting.lie()"""
+TRUTH = "DROP TRIGGER lie ON reporting.taps; DROP FUNCTION reporting.lie()"
+
+
+async def administer(target: StackTarget, statements: str) -> None:
+    administrator = await asyncpg.connect(target.database_url)
+    try:
+        await administrator.execute(statements)
+    finally:
+        await administrator.close()
+
+
+def test_a_board_that_shows_less_than_was_acknowledged_fails_the_run(
+    target: StackTarget, tmp_path: Path
+) -> None:
+    let_loose(target)
+    app = typer.Typer()
+    register(app, lambda _: target)
+    paths = ["--report", str(tmp_path / "report.json"), "--picture", str(tmp_path / "peak.png")]
+    asyncio.run(administer(target, LIE))
+    try:
+        result = CliRunner().invoke(app, ["--people", str(PEOPLE), *paths])
+    finally:
+        asyncio.run(administer(target, TRUTH))
+    written = json.loads((tmp_path / "report.json").read_text())
+
+    assert result.exit_code == 1
+    assert (written["acknowledged"], written["ok"]) == (PEOPLE, False)
+    assert written["findings"]["missing_in_reporting"] == 0
+    assert written["lost"] == written["disagreement"]["taps_missing"] > 0
+    assert any("are not in the peak report" in problem for problem in written["problems"])
+    assert "Gagal" in result.output
 
 
 @pytest.mark.timeout(180)

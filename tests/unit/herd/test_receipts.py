@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from hadir.checkin.v1 import checkin_service_pb2, tap_pb2
+from hadir.events.v1 import events_pb2
 from ops.herd.course import Tap
 from ops.herd.evidence import SignedTap
 from ops.herd.phones import Phone
@@ -43,9 +44,30 @@ def test_good_receipts_are_counted_by_what_they_say(tap: Tap) -> None:
     refused = dataclasses.replace(tap, answer=Refused("FORGED"))
     found = check_receipts([good, refused], KEYS)
 
-    assert (found.valid, found.invalid, found.work_date, found.counting_people) == (1, 0, "2026-11-23", 1)
+    assert (found.valid, found.invalid, found.work_date) == (1, 0, "2026-11-23")
+    assert found.people == {tap.phone.person_id}
+    assert found.counting == {tap.phone.person_id: events_pb2.SLOT_RESULT_LATE}
     assert found.verdicts == {"VERDICT_LATE": 1}
     assert found.flags == {"FLAG_POOR_ACCURACY": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "in_review"),
+    [
+        ({"verdict": tap_pb2.VERDICT_OUTSIDE_WINDOW}, False),
+        ({"verdict": tap_pb2.VERDICT_NOT_A_WORKING_DAY}, False),
+        ({"flags": [tap_pb2.FLAG_LONG_DELAY]}, True),
+        ({"time_grade": tap_pb2.TIME_GRADE_CLAIMED}, True),
+    ],
+)
+def test_who_need_not_be_present_on_the_board(tap: Tap, changes: dict[str, object], in_review: bool) -> None:
+    found = check_receipts(
+        [dataclasses.replace(tap, answer=receipt_for(tap.signed, tap.phone, **changes))], KEYS
+    )
+
+    assert found.people == {tap.phone.person_id}
+    assert not found.counting
+    assert bool(found.in_review) is in_review
 
 
 def test_receipts_that_are_not_what_they_should_be(tap: Tap) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops.herd.board import BoardView
+from ops.herd.agreement import Disagreement
 from ops.herd.figures import Figures
 from ops.herd.ledger import Findings
 from ops.herd.options import Arrival, HerdOptions, Slot
@@ -67,7 +67,9 @@ RECEIPTS = ReceiptCheck(
     verdicts={},
     time_grades={},
     flags={},
-    counting_people=10,
+    people=frozenset(),
+    counting={},
+    in_review=frozenset(),
     longest_backdating=timedelta(0),
 )
 NOTHING = Findings(
@@ -80,18 +82,7 @@ NOTHING = Findings(
     other_receipt=0,
     stored_unacknowledged=0,
 )
-BOARD = BoardView(
-    expected=10,
-    present=10,
-    late=0,
-    missing=0,
-    flagged=0,
-    peak_taps=10,
-    peak_people=10,
-    peak_wait_p99_ms=1.0,
-    peak_seconds_to_100=1.0,
-    days_with_tap=10,
-)
+AGREED = Disagreement(**{field.name: 0 for field in dataclasses.fields(Disagreement)})
 
 
 def a_report(*found: Problem) -> HerdReport:
@@ -127,6 +118,7 @@ def judged(**changes: object) -> list[str]:
         "figures": WELL,
         "receipts": RECEIPTS,
         "findings": NOTHING,
+        "disagreement": AGREED,
     } | changes
     complete = world.pop("complete", True)
     return [
@@ -168,6 +160,11 @@ def test_unsafe_storage_makes_a_run_count_for_nothing(name: str) -> None:
             for field in dataclasses.fields(Findings)
             if field.name != "stored_unacknowledged"
         ),
+        {"disagreement": None},
+        *(
+            {"disagreement": dataclasses.replace(AGREED, **{field.name: 1})}
+            for field in dataclasses.fields(Disagreement)
+        ),
     ],
 )
 def test_whatever_is_missing_doubled_or_wrong_fails_a_run(changes: dict[str, object]) -> None:
@@ -179,17 +176,21 @@ def test_what_is_lost_and_what_is_doubled() -> None:
     found = dataclasses.replace(
         NOTHING, missing_in_checkin=1, missing_in_reporting=3, other_receipt=2, doubled_in_outbox=4
     )
-    assert (lost(found), duplicated(found)) == (5, 4)
+    assert (lost(found, AGREED), duplicated(found, AGREED)) == (5, 4)
+    assert (lost(found, None), duplicated(found, None)) == (5, 4)
+
+
+def test_what_only_the_board_does_not_show_is_lost_and_what_it_shows_twice_is_doubled() -> None:
+    lying = dataclasses.replace(AGREED, taps_missing=2, days_missing=7, taps_doubled=3, days_doubled=1)
+    assert (lost(NOTHING, lying), duplicated(NOTHING, lying)) == (7, 3)
 
 
 def test_warnings_tell_what_to_look_at() -> None:
     rough = dataclasses.replace(WELL, first_attempt_failures=2, reasons={"first": {"timeout": 2}, "last": {}})
-    short = dataclasses.replace(BOARD, present=9)
 
-    assert not list(warnings(WELL, RECEIPTS, BOARD, unknown_before=0))
-    assert "timeout 2" in next(warnings(rough, RECEIPTS, BOARD, unknown_before=0)).message_en
-    assert "9 present" in next(warnings(WELL, RECEIPTS, short, unknown_before=0)).message_en
-    assert len(list(warnings(rough, RECEIPTS, None, unknown_before=1))) == 3
+    assert not list(warnings(WELL, unknown_before=0))
+    assert "timeout 2" in next(warnings(rough, unknown_before=0)).message_en
+    assert len(list(warnings(rough, unknown_before=1))) == 2
 
 
 @pytest.mark.parametrize(
