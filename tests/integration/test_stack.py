@@ -17,6 +17,7 @@ import psutil
 import pytest
 from nats.errors import Error as NatsError
 
+from chassis.jetstream import STREAM, ensure_stream, stream_config
 from ops.stack import guard
 from ops.stack.layout import REPOSITORY, prepare_layout
 from ops.stack.part import StackError
@@ -273,13 +274,13 @@ async def test_nats_lets_a_service_speak_for_itself_only(nats: Nats) -> None:
     )
     try:
         jetstream = client.jetstream(timeout=1)
-        await jetstream.add_stream(name="HADIR", subjects=["hadir.v1.>"])
+        await ensure_stream(jetstream, stream_config())
         await jetstream.publish("hadir.v1.5202.auth.person_changed", b"x")
         with pytest.raises(NatsError):
             await jetstream.publish("hadir.v1.5202.checkin.tap_accepted", b"x", timeout=0.3)
         assert any("permissions violation" in refusal for refusal in refusals)
         with pytest.raises(NatsError):
-            await jetstream.delete_stream("HADIR")
+            await jetstream.delete_stream(STREAM)
     finally:
         await client.close()
 
