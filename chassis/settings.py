@@ -32,6 +32,7 @@ MAX_SECRET_BYTES = 64 * 1024
 # 65,535 is the last port; brackets hold an IPv6 address; 107 bytes is what the kernel takes as a socket's path.
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 _MAX_SOCKET_PATH = 107
+_NATS_SERVER = re.compile(r"(nats|tls)://[^\s,/]+")
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -83,8 +84,8 @@ class ServiceSettings(BaseSettings):
         le=50,
         description="connections of this process; the sum over all processes stays below max_connections",
     )
-    nats_url: str | None = Field(
-        default=None, description="nats://host:port; unset: events stay in the outbox until it is set"
+    nats_url: str = Field(
+        description="nats://host:port, or several with commas between; it may be away: events wait in the outbox"
     )
     nats_user: str | None = Field(default=None, description="the user to connect to NATS as")
     nats_password: SecretStr | None = Field(default=None, description="that user's password")
@@ -135,6 +136,15 @@ class ServiceSettings(BaseSettings):
         if value is not None and not value.startswith("unix:"):
             raise ValueError(f"the edge's private listener is a socket, unix:/absolute/path, not {value!r}")
         return None if value is None else check_address(value)
+
+    @field_validator("nats_url")
+    @classmethod
+    def _check_nats(cls, value: str) -> str:
+        servers = [server.strip() for server in value.split(",")]
+        if not all(_NATS_SERVER.fullmatch(server) for server in servers):
+            # Not repeated: it may have a password in it.
+            raise ValueError("expected nats://host:port or tls://host:port, several with commas between")
+        return ",".join(servers)
 
     @field_validator("metrics_listen")
     @classmethod

@@ -66,7 +66,7 @@ class Disturbed:
 class NatsAccess:
     """What chassis.jetstream.connect asks of settings."""
 
-    nats_url: str | None
+    nats_url: str
     nats_user: str | None
     nats_password: SecretStr | None
 

@@ -40,7 +40,7 @@ class NatsSettings(Protocol):
     """What of a service's settings is needed here: `nats://host:port,...` and, when asked for, user and password."""
 
     @property
-    def nats_url(self) -> str | None:
+    def nats_url(self) -> str:
         """Addresses, separated by commas."""
 
     @property
@@ -218,13 +218,7 @@ def _told(error: BaseException) -> str:
 
 
 async def connect(settings: NatsSettings, *, name: str, registry: CollectorRegistry) -> NatsConnection:
-    """A started `NatsConnection` from a service's settings. NATS need not be up.
-
-    Raises:
-        ValueError: `nats_url` is not set.
-    """
-    if not settings.nats_url:
-        raise ValueError("nats_url is not set")
+    """A started `NatsConnection` from a service's settings. NATS need not be up."""
     connection = NatsConnection(
         servers=[url.strip() for url in settings.nats_url.split(",") if url.strip()],
         name=name,

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -76,21 +75,17 @@ async def serve(settings: AuthSettings) -> None:
         # A failing statement is logged, and its parameters are people.
         engine.sync_engine.hide_parameters = True
         application.on_stop("database", engine.dispose)
-        committed: Callable[[], None] = _nobody_waits
-        nats: NatsConnection | None = None
-        if settings.nats_url:
-            nats = await connect(settings, name="hadir-auth", registry=registry)
-            application.on_stop("nats", nats.stop)
-            relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
-            application.on_stop("outbox", partial(_drain, relay))
-            _ = application.supervise("outbox", relay.run)
-            committed = relay.notify
+        nats = await connect(settings, name="hadir-auth", registry=registry)
+        application.on_stop("nats", nats.stop)
+        relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
+        application.on_stop("outbox", partial(_drain, relay))
+        _ = application.supervise("outbox", relay.run)
         transactions = Transactions(
             engine=engine,
             concurrent=settings.database_pool_size - POOL_FOR_OTHERS,
             most_waiting=settings.most_waiting,
             come_back=_come_back,
-            committed=committed,
+            committed=relay.notify,
         )
         application.on_stop("transactions", transactions.drain)
         sessions = PostgresSessionStore(transactions=transactions, regency=settings.regency)
@@ -208,11 +203,10 @@ def build_server(
     return server
 
 
-def _add_health(server: GrpcServer, engine: AsyncEngine, nats: NatsConnection | None) -> None:
+def _add_health(server: GrpcServer, engine: AsyncEngine, nats: NatsConnection) -> None:
     # Neither is readiness: without them auth still answers in order, with UNAVAILABLE or with later events.
     server.health.add_informational("database", partial(answers, engine))
-    if nats is not None:
-        server.health.add_informational("nats", lambda: nats.connected)
+    server.health.add_informational("nats", lambda: nats.connected)
 
 
 async def _purge_forever(purge: PurgeChallenges) -> None:
@@ -230,7 +224,3 @@ async def _drain(relay: OutboxRelay) -> None:
 
 def _come_back() -> timedelta:
     return jittered(COME_BACK_SECONDS)
-
-
-def _nobody_waits() -> None:
-    """Without NATS, events stay in the outbox."""

@@ -103,7 +103,7 @@ def settings_for(**changes: Any) -> ServiceSettings:
     """Settings of a service on loopback that stops at once."""
     given: dict[str, Any] = {
         "environment": "development", "regency": "5202", "database_url": "postgresql+asyncpg://nobody@nowhere/none",
-        "grpc_listen": "127.0.0.1:0", "drain_wait_seconds": 0, "grace_seconds": 5,
+        "nats_url": "nats://nowhere:4222", "grpc_listen": "127.0.0.1:0", "drain_wait_seconds": 0, "grace_seconds": 5,
     }  # fmt: skip
     return ServiceSettings(**(given | changes))
 

@@ -51,6 +51,7 @@ def _environment(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": f"{ROOT}:{ROOT}/gen",
         "HADIR_REGENCY": "5202",
         "HADIR_DATABASE_URL": "postgresql+asyncpg://nobody@nowhere/none",
+        "HADIR_NATS_URL": "nats://nowhere:4222",
         "HADIR_GRPC_LISTEN": f"unix:{tmp_path}/scratch.sock",
         "HADIR_DRAIN_WAIT_SECONDS": "0.1",
     }

@@ -48,6 +48,7 @@ def settings(migrated: Database, signing_pem: str) -> AuthSettings:
         environment="development",
         regency=REGENCY,
         database_url=SecretStr(migrated.runtime_url("auth")),
+        nats_url="nats://127.0.0.1:1",
         auth_signing_key=SecretStr(signing_pem),
         drain_wait_seconds=0,
         grace_seconds=1,

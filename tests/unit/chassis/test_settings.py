@@ -15,6 +15,7 @@ class Settings(ServiceSettings):
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("HADIR_REGENCY", "5202")
     monkeypatch.setenv("HADIR_DATABASE_URL", "postgresql+asyncpg://u:secret@h/d")
+    monkeypatch.setenv("HADIR_NATS_URL", "nats://h:4222")
     monkeypatch.setenv("HADIR_RECEIPT_KEY", "k")
     return monkeypatch
 
@@ -61,6 +62,7 @@ WRONG = {
     "HADIR_GRPC_LISTEN": ("50051", "expected host:port or unix:"),
     "HADIR_METRICS_LISTEN": ("unix:/run/x", "expected host:port"),
     "HADIR_EDGE_LISTEN": ("0.0.0.0:1", "private listener is a socket"),
+    "HADIR_NATS_URL": ("nats://a:1, b:2", "expected nats://host:port"),
     "HADIR_GRACE_SECONDS": ("-1", "greater than or equal to 0"),
     "HADIR_DATABASE_POOL_SIZE": ("1000", "less than or equal to 50"),
     "HADIR_LOG_LEVEL": ("LOUD", "input should be 'DEBUG'"),
@@ -77,6 +79,16 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     (line,) = _complaints(capsys)
     assert line.startswith(f"{variable}: ")
     assert expected in line
+
+
+def test_without_nats_nothing_starts(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("HADIR_NATS_URL", "nats://a:1, tls://u:p@b:2")
+    assert load_settings(Settings).nats_url == "nats://a:1,tls://u:p@b:2"
+    environment.delenv("HADIR_NATS_URL")
+    (line,) = _complaints(capsys)
+    assert line.startswith("HADIR_NATS_URL: field required")
 
 
 def test_each_wrong_setting_has_its_line(

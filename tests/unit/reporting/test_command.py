@@ -9,6 +9,7 @@ from services.reporting.__main__ import main
 SETTINGS = {
     "HADIR_REGENCY": "5202",
     "HADIR_DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/hadir",
+    "HADIR_NATS_URL": "nats://127.0.0.1:1",
     "HADIR_AUTH_TARGET": "127.0.0.1:1",
 }
 
