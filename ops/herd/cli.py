@@ -51,7 +51,11 @@ def register(
             Path | None, typer.Option("--dir", help="Direktori stack / directory of the running stack")
         ] = None,
     ) -> None:
-        """Simulasi jam 07:00 pada stack yang sedang berjalan / the 07:00 herd against a running stack."""
+        """Simulasi jam 07:00 pada stack yang sedang berjalan / the 07:00 herd against a running stack.
+
+        It runs at the stack's own hour: outside the windows the taps are stored and flagged, and nobody becomes present.
+        Exit status: 0 the run counts; 1 it does not; 2 it could not start.
+        """
         console = Console()
         options = HerdOptions(
             people=people,

@@ -219,7 +219,9 @@ async def _look(
     receipts = {
         tap.signed.tap_id: tap.answer.content for tap in _by_receipt(taps) if isinstance(tap.answer, Accepted)
     }
-    last = max((tap.done_at for tap in taps if tap.acknowledged and tap.done_at is not None), default=0.0)
+    last = max(
+        (tap.done_at for tap in taps if tap.acknowledged and tap.done_at is not None), default=clock.now()
+    )
     seen = await ledger.await_reporting(list(receipts), options.reporting_wait)
     after = _usage(target)
     told = check_receipts(taps, await receipt_keys(morning.channel))
