@@ -53,7 +53,7 @@ def register(
     ) -> None:
         """Simulasi jam 07:00 pada stack yang sedang berjalan / the 07:00 herd against a running stack.
 
-        It runs at the stack's own hour: outside the windows the taps are stored and flagged, and nobody becomes present.
+        It runs at the stack's own hour: outside the windows taps are stored and flagged, and nobody becomes present.
         Exit status: 0 the run counts; 1 it does not; 2 it could not start.
         """
         console = Console()
