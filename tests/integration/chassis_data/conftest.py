@@ -83,6 +83,9 @@ async def migrated(database: Database, tmp_path: Path) -> Database:
         "    op.execute('CREATE TABLE checkin.things (id text PRIMARY KEY, name text NOT NULL,'\n"
         "               ' version bigint NOT NULL, applied integer NOT NULL DEFAULT 1)')\n"
         "    grant(op, 'checkin', 'things')\n"
+        "    op.execute('CREATE TABLE checkin.auth_keys (regency text NOT NULL, kid text NOT NULL,'\n"
+        "               ' jwk jsonb NOT NULL, kept_at timestamptz NOT NULL, PRIMARY KEY (regency, kid))')\n"
+        "    grant(op, 'checkin', 'auth_keys')\n"
     )
     await upgrade(
         database.owner_url("checkin"),
