@@ -1,7 +1,6 @@
 """How each kind of part is asked whether it is ready: over the way its users take. Owner: stack."""
 
 import http.client
-import socket
 import time
 from collections.abc import Callable
 
@@ -29,18 +28,6 @@ def http_ok(port: int, path: str) -> Probe:
             connection.close()
         if answer.status != http.client.OK:
             raise NotReadyError(f"GET http://127.0.0.1:{port}{path}: {answer.status} {body!r}")
-
-    return probe
-
-
-def tcp_open(port: int) -> Probe:
-    """Ready when something accepts connections on the loopback `port`."""
-
-    def probe() -> None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=_ASK_SECONDS).close()
-        except OSError as error:
-            raise NotReadyError(f"connect 127.0.0.1:{port}: {error}") from error
 
     return probe
 
