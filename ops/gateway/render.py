@@ -71,7 +71,8 @@ class EdgeConfig:
         tls: the edge's own certificate; None serves plain HTTP.
         cors_origins: exact origins of web pages that may call from elsewhere; none by default.
         max_connections: of callers, all together.
-        max_heap_bytes: memory at which the edge refuses rather than grows; at 0.35 of it newcomers wait in the kernel.
+        max_heap_bytes: memory at which the edge refuses rather than grows; at 0.35 of it newcomers wait in the kernel,
+            before their arrival is stamped.
     """
 
     listen: str
