@@ -27,7 +27,8 @@ def bench(
 ) -> None:
     """Ukur biaya satu presensi, bagian demi bagian. What a tap costs: CPU and memory of each part.
 
-    The same phones, one morning for each way a tap can travel (JSON, gRPC, a gateway's batches), on a fresh stack.
+    The same phones tap three times on one fresh stack, at the real hour: JSON, then gRPC, then a gateway's batches.
+    Memory is that after each run and adds up; the herd runs on the same cores.
     """
     console = Console()
     directory.mkdir(parents=True, exist_ok=True)

@@ -104,7 +104,9 @@ def demo(
 ) -> None:
     """Pukul 07:00 satu kabupaten, dari awal sampai laporan. A regency's morning, from nothing to a report.
 
-    Exit status: 0 every acknowledged tap is there exactly once; 1 otherwise, or when something could not run.
+    The system's clock is moved to a working day's, shortly before the herd's hour.
+    Exit status: 0 every acknowledged tap is there exactly once and reporting shows it; 1 otherwise, or when something
+    could not run.
     """
     console = Console()
     _both_or_neither(roster, schools)
