@@ -9,7 +9,7 @@ from protovalidate import Validator
 
 from buf.validate import validate_pb2
 from chassis.errors import FieldProblem, InvalidFieldsError, MalformedMessageError
-from chassis.interceptors.validation import parser
+from chassis.interceptors.validation import checker, parser
 from hadir.auth.v1 import auth_service_pb2, roster_service_pb2
 from hadir.checkin.v1 import checkin_service_pb2, tap_pb2
 from hadir.reporting.v1 import reporting_service_pb2
@@ -54,6 +54,15 @@ def test_each_wrong_field_has_its_path_and_both_languages() -> None:
         ("location.latitude", "DOUBLE_GTE_LTE", "harus paling kecil -90 dan paling besar 90"),
         ("location.accuracy_m", "DOUBLE_GTE_LTE", "harus paling kecil 0 dan paling besar 100000"),
     ]
+
+
+def test_a_part_that_is_parsed_already_is_held_to_the_same_rules() -> None:
+    check = checker(Validator())
+    tap = tap_pb2.Tap(evidence=b"x" * 2049, signature=b"short", device_certificate="y" * 2049)
+    with pytest.raises(InvalidFieldsError) as caught:
+        check(tap)
+    assert list(caught.value.problems) == _problems(tap)
+    check(checkin_service_pb2.GetClockRequest(device_id=UUID, clock_session_id=UUID))
 
 
 def test_lengths_say_their_unit() -> None:
