@@ -103,8 +103,14 @@ class IssuerKeys:
             if not (is_unavailable(error) or is_contended(error)):
                 raise
             return
-        if found and not len(self.keyset):
+        if not found or len(self.keyset):
+            return
+        try:
             self.keyset.update(key if isinstance(key, dict) else json.loads(key) for key in found)
+        except ValueError:
+            # A service that ends at its start because of a cache would stay away; the issuer has the keys.
+            logger.exception("the keys kept before cannot be used")
+        else:
             self._kept_version = self.keyset.version
 
     async def follow(self) -> NoReturn:

@@ -117,6 +117,19 @@ async def test_a_withdrawn_key_goes_and_another_regency_s_stays(engine: AsyncEng
     assert keys.keyset.jwks() == [SECOND]
 
 
+async def test_what_was_kept_and_is_no_key_is_passed_over(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO checkin.auth_keys VALUES ('5202', 'x', CAST(:jwk AS jsonb), now())"),
+            {"jwk": '{"kid": "x", "kty": "RSA"}'},
+        )
+    keys = _keys(Auth(), engine)
+    await keys.recall()
+    assert len(keys.keyset) == 0
+    async with following(keys):
+        await until_kept(engine, rows(FIRST))
+
+
 @pytest.mark.parametrize("answer", [[], [{**FIRST, "crv": "P-384"}]], ids=["no keys", "no key of ours"])
 async def test_an_answer_that_cannot_be_used_changes_nothing(
     engine: AsyncEngine, answer: list[dict[str, str]]
