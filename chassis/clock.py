@@ -1,6 +1,6 @@
 """The time, as a thing that is passed in: nothing else in Hadir asks the machine what date and time it is.
 
-Owner: chassis. A clock that can be moved exists for tests and the end-to-end proof only; a production deployment
+Owner: chassis. A clock that can be moved exists for demonstrations (a staged 07:00) and tests; a production deployment
 refuses to start with one (`clock_from`).
 """
 

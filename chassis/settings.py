@@ -66,7 +66,7 @@ class ServiceSettings(BaseSettings):
 
     environment: Literal["production", "development"] = Field(
         default="production",
-        description="production refuses what exists for tests only (a clock that can be moved)",
+        description="production refuses what exists for demonstrations and tests (a clock that can be moved)",
     )
     regency: str = Field(
         pattern=r"^[0-9]{4}$",
@@ -115,7 +115,8 @@ class ServiceSettings(BaseSettings):
         description="for calls in flight at the stop; the edge's request timeout, since none lives longer",
     )
     clock_offset_file: Path | None = Field(
-        default=None, description="file with seconds to add to the time; tests only, refused in production"
+        default=None,
+        description="file with seconds to add to the time: a demo's staged 07:00, and tests; refused in production",
     )
 
     @field_validator("grpc_listen", mode="before")
