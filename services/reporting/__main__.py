@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     except bootstrap.RebuildNotPossibleError as error:
         _complain(str(error))
-    sys.stdout.write(f"people {done.people}, taps {done.taps}, of these new {done.new_taps}\n")
+    sys.stdout.write(
+        f"people {done.people}, revoked devices {done.revoked}, taps {done.taps}, of these new {done.new_taps}\n"
+    )
 
 
 def _complain(problem: str) -> NoReturn:

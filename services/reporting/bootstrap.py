@@ -1,7 +1,9 @@
 """reporting's composition root: the only place where its parts meet."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -24,7 +26,8 @@ from services.reporting.adapters.messages import day_assessed, person_record, sc
 from services.reporting.adapters.policy_file import load_policies
 from services.reporting.adapters.queries import PostgresQueries
 from services.reporting.adapters.read_model import SCHEMA, PostgresReadModel, PostgresTransaction
-from services.reporting.adapters.sources import roster_pages, tap_pages
+from services.reporting.adapters.revocations import Revocations
+from services.reporting.adapters.sources import revoked_devices, roster_pages, tap_pages
 from services.reporting.application.boards import Boards
 from services.reporting.application.rebuild import Rebuilt, rebuild
 from services.reporting.application.sweep import Sweeper
@@ -32,7 +35,14 @@ from services.reporting.config import ReportingSettings
 from services.reporting.domain.policy import PolicyBook
 from services.reporting.entrypoints.access import access_table
 from services.reporting.entrypoints.clockwork import Clockwork
-from services.reporting.entrypoints.consumers import PERSON_CHANGED, TAP_ACCEPTED, PersonEvents, TapEvents
+from services.reporting.entrypoints.consumers import (
+    DEVICE_CHANGED,
+    PERSON_CHANGED,
+    TAP_ACCEPTED,
+    DeviceEvents,
+    PersonEvents,
+    TapEvents,
+)
 from services.reporting.entrypoints.errors import ERRORS
 from services.reporting.entrypoints.reporting import ReportingServicer
 
@@ -55,14 +65,18 @@ def consumers(
     clock: Clock,
     regency: str,
     relay: OutboxRelay,
-) -> tuple[PullConsumer, PullConsumer]:
-    """The consumers of people and of taps, each at its own pace: an import of the roster must not hold up taps."""
+    revocations: Revocations,
+) -> Mapping[str, PullConsumer]:
+    """The consumers by name, each at its own pace: an import of the roster must not hold up taps or revocations."""
 
     def model(connection: AsyncConnection) -> PostgresReadModel:
         return PostgresReadModel(connection, regency=regency)
 
     def told(_: object) -> None:
         relay.notify()
+
+    def noted(_: object) -> None:
+        revocations.wake()
 
     metrics = ConsumerMetrics(registry)
     people = PersonEvents(
@@ -74,23 +88,19 @@ def consumers(
         read_school=school_record,
     )
     taps = TapEvents(model=model, book=book, clock=clock, regency=regency, read_tap=tap_record)
-    return (
-        PullConsumer(
-            engine=engine,
-            schema=SCHEMA,
-            nats=nats,
-            metrics=metrics,
+    devices = DeviceEvents(model=model, clock=clock, regency=regency)
+    common: dict[str, Any] = {"engine": engine, "schema": SCHEMA, "nats": nats, "metrics": metrics}
+    return {
+        "people consumer": PullConsumer(
+            **common,
             durable=f"reporting-people-{regency}",
             subjects=[subject(regency, "auth", "person_changed")],
             decode={PERSON_CHANGED: events_pb2.PersonChanged},
             apply=people.apply,
             after_commit=told,
         ),
-        PullConsumer(
-            engine=engine,
-            schema=SCHEMA,
-            nats=nats,
-            metrics=metrics,
+        "tap consumer": PullConsumer(
+            **common,
             durable=f"reporting-taps-{regency}",
             subjects=[subject(regency, "checkin", "tap_accepted")],
             decode={TAP_ACCEPTED: events_pb2.TapAccepted},
@@ -98,7 +108,15 @@ def consumers(
             linger=_TAP_LINGER_SECONDS,
             after_commit=told,
         ),
-    )
+        "device consumer": PullConsumer(
+            **common,
+            durable=f"reporting-devices-{regency}",
+            subjects=[subject(regency, "auth", "device_changed")],
+            decode={DEVICE_CHANGED: events_pb2.DeviceChanged},
+            apply=devices.apply,
+            after_commit=noted,
+        ),
+    }
 
 
 def _engine(settings: ReportingSettings) -> AsyncEngine:
@@ -138,8 +156,16 @@ async def start(
     )
     keyset = keys.keyset
     relay = OutboxRelay(engine=engine, schema=SCHEMA, nats=nats, registry=registry)
-    people, taps = consumers(
-        engine=engine, nats=nats, registry=registry, book=book, clock=clock, regency=regency, relay=relay
+    revocations = Revocations(engine, regency=regency, now=clock.now)
+    taking_in = consumers(
+        engine=engine,
+        nats=nats,
+        registry=registry,
+        book=book,
+        clock=clock,
+        regency=regency,
+        relay=relay,
+        revocations=revocations,
     )
     sweep = Clockwork(
         sweeper=Sweeper(begin=lambda: PostgresTransaction(engine, regency=regency), book=book),
@@ -160,8 +186,8 @@ async def start(
     application.on_stop("outbox", drain_outbox)
     for name, run in (
         ("outbox relay", relay.run),
-        ("people consumer", people.run),
-        ("tap consumer", taps.run),
+        *((name, consumer.run) for name, consumer in taking_in.items()),
+        ("revocations", revocations.follow),
         ("sweep", sweep.run),
         ("auth keys", keys.follow),
     ):
@@ -174,6 +200,7 @@ async def start(
         verifier=TokenVerifier(keyset=keyset, regency=regency, clock=clock),
         errors=ERRORS,
         access=access_table(),
+        revoked=revocations.revoked,
     )
     server.add(
         reporting_service_pb2_grpc.add_ReportingServiceServicer_to_server,
@@ -186,12 +213,15 @@ async def start(
             day_message=day_assessed,
         ),
     )
+    # Before that a revoked phone would be answered.
+    server.health.add_check("revocations", lambda: revocations.loaded)
     server.health.add_informational("auth", lambda: keyset.answered)
     server.health.add_informational("auth-keys", lambda: len(keyset) > 0)
     server.health.add_informational("database", lambda: answers(engine))
     server.health.add_informational("nats", lambda: nats.connected)
     application.on_stop("server", server.stop)
     await keys.recall()
+    await revocations.look()
     await server.start()
     return server
 
@@ -249,6 +279,7 @@ async def run_rebuild(
             application.on_stop("channel", lambda channel=channel: channel.close(None))  # type: ignore[misc]
         return await rebuild(
             roster=roster_pages(channels[0], known_since=since),
+            revoked=revoked_devices(channels[0]),
             taps=tap_pages(channels[1], first=first, last=last),
             begin=lambda: PostgresTransaction(engine, regency=regency),
             book=load_policies(settings.policy_file, zone=settings.zone),

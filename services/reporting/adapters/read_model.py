@@ -16,7 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chassis.jetstream import subject
 from chassis.outbox import OutboxEvent, enqueue
 from services.reporting.adapters.messages import day_assessed
-from services.reporting.application.ports import AssessedDay, DayFacts, PersonRecord, SchoolRecord, TapRecord
+from services.reporting.adapters.revocations import note_revoked
+from services.reporting.application.ports import (
+    AssessedDay,
+    DayFacts,
+    PersonRecord,
+    RevokedDevice,
+    SchoolRecord,
+    TapRecord,
+)
 from services.reporting.domain.assess import SlotAssessment
 from services.reporting.domain.facts import PersonDay, Slot, Tap
 
@@ -328,6 +336,10 @@ class PostgresReadModel:
             {"work_date": work_date, "week_days": week_days, "known_before": known_before, "limit": limit},
         )
         return [PersonDay(str(person), work_date) for person in found]
+
+    async def note_revoked(self, devices: Sequence[RevokedDevice], *, now: datetime) -> None:
+        """See `ReadModel`."""
+        await note_revoked(self._connection, devices, regency=self._regency, now=now)
 
     async def mark_called(self, work_date: date, week_days: int, *, now: datetime) -> None:
         """See `ReadModel`."""

@@ -7,10 +7,11 @@ from datetime import date, datetime
 
 import grpc
 
-from hadir.auth.v1 import roster_service_pb2, roster_service_pb2_grpc
+from chassis.wire import moment
+from hadir.auth.v1 import people_pb2, roster_service_pb2, roster_service_pb2_grpc
 from hadir.checkin.v1 import checkin_service_pb2, checkin_service_pb2_grpc, tap_pb2
 from services.reporting.adapters.messages import person_record, school_record, tap_record
-from services.reporting.application.ports import TapRecord
+from services.reporting.application.ports import RevokedDevice, TapRecord
 from services.reporting.application.rebuild import RosterPage
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,25 @@ async def roster_pages(channel: grpc.aio.Channel, *, known_since: datetime) -> A
         )
         token = page.next_page_token
         if not token:
+            return
+
+
+async def revoked_devices(channel: grpc.aio.Channel) -> AsyncIterator[list[RevokedDevice]]:
+    """All revoked devices of the regency, by batch, from the snapshot that auth begins a watch with.
+
+    Raises:
+        grpc.aio.AioRpcError: auth refuses, is away, or takes longer than a minute.
+    """
+    stub = roster_service_pb2_grpc.RosterServiceStub(channel)
+    watch = stub.WatchDevices(roster_service_pb2.WatchDevicesRequest(), timeout=_STREAM_SECONDS)
+    async for answer in watch:
+        yield [
+            RevokedDevice(device.device_id.lower(), moment(device.revoked_at))
+            for device in answer.devices
+            if device.status == people_pb2.DEVICE_STATUS_REVOKED
+        ]
+        if answer.caught_up:
+            watch.cancel()
             return
 
 

@@ -41,5 +41,9 @@ class ReportTooLargeError(ReportingError):
     """A slot with more taps than `limit`: more than a report may hold in memory at once."""
 
 
+class RevocationsUnknownError(ReportingError):
+    """A device asks before the revoked ones were read: whether it may cannot be told now."""
+
+
 class KeysUnavailableError(ReportingError):
     """A token by a key that is not known here, and auth is away: whether it is right cannot be told now."""

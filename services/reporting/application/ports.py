@@ -66,6 +66,13 @@ class PersonRecord(NamedTuple):
     known_since: datetime
 
 
+class RevokedDevice(NamedTuple):
+    """A device that auth has revoked, and when (aware, in UTC)."""
+
+    device_id: str
+    revoked_at: datetime
+
+
 class DayFacts(NamedTuple):
     """All that is known of a person-day: its taps (no practice), and the school it is kept under.
 
@@ -135,6 +142,9 @@ class ReadModel(Protocol):
         self, work_date: date, week_days: int, *, known_before: datetime, limit: int
     ) -> list[PersonDay]:
         """Active people of a group without an assessment for a date, known before a moment; by id."""
+
+    async def note_revoked(self, devices: Sequence[RevokedDevice], *, now: datetime) -> None:
+        """Writes revocations down; known ones change nothing. Also forgets those that no certificate outlives."""
 
     async def mark_called(self, work_date: date, week_days: int, *, now: datetime) -> None:
         """Notes that a roll call is done for good. Idempotent."""

@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from services.reporting.application.ingest import take_people
 from services.reporting.application.judging import assess_person_days
-from services.reporting.application.ports import Clock, PersonRecord, SchoolRecord, TapRecord, Transaction
+from services.reporting.application.ports import (
+    Clock,
+    PersonRecord,
+    RevokedDevice,
+    SchoolRecord,
+    TapRecord,
+    Transaction,
+)
 from services.reporting.domain.facts import PersonDay
 from services.reporting.domain.policy import PolicyBook
 
@@ -28,6 +35,7 @@ class Rebuilt:
     """What a rebuild read, and what it added: `new_taps` are the unknown ones, practice taps aside."""
 
     people: int = 0
+    revoked: int = 0
     taps: int = 0
     new_taps: int = 0
 
@@ -35,16 +43,18 @@ class Rebuilt:
 async def rebuild(
     *,
     roster: AsyncIterable[RosterPage],
+    revoked: AsyncIterable[list[RevokedDevice]],
     taps: AsyncIterable[list[TapRecord]],
     begin: Callable[[], Transaction],
     book: PolicyBook,
     clock: Clock,
     told: Callable[[Rebuilt], None],
 ) -> Rebuilt:
-    """Takes in the whole roster, then taps, a page per transaction; idempotent.
+    """Takes in the whole roster, the revoked devices, then taps, a page per transaction; idempotent.
 
     Args:
         roster: pages of auth's people.
+        revoked: pages of the devices that auth has revoked.
         taps: pages of checkin's taps, practice taps too.
         begin: makes a transaction on the read model.
         book: the rules.
@@ -61,6 +71,12 @@ async def rebuild(
             await take_people(model, book, page.people, schools, now=clock.now(), reconcile=True)
         done.people += len(page.people)
         told(done)
+    async for devices in revoked:
+        if devices:
+            async with begin() as model:
+                await model.note_revoked(devices, now=clock.now())
+            done.revoked += len(devices)
+            told(done)
     async for batch in taps:
         async with begin() as model:
             new = await model.add_taps(sorted(batch, key=lambda tap: tap.tap_id))

@@ -9,20 +9,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.clock import Clock
 from chassis.jetstream import Event
+from chassis.wire import moment
 from hadir.auth.v1 import people_pb2
 from hadir.checkin.v1 import tap_pb2
 from hadir.events.v1 import events_pb2
 from services.reporting.application.ingest import take_people, take_taps
-from services.reporting.application.ports import PersonRecord, ReadModel, SchoolRecord, TapRecord
+from services.reporting.application.ports import (
+    PersonRecord,
+    ReadModel,
+    RevokedDevice,
+    SchoolRecord,
+    TapRecord,
+)
 from services.reporting.domain.policy import PolicyBook
 
 TAP_ACCEPTED = "hadir.events.v1.TapAccepted"
 PERSON_CHANGED = "hadir.events.v1.PersonChanged"
+DEVICE_CHANGED = "hadir.events.v1.DeviceChanged"
 
 
 class ForeignEventError(Exception):
@@ -123,3 +132,39 @@ class PersonEvents:
             people.append(self.read_person(changed.person, known_since=event.time))
             schools.append(self.read_school(changed.school, version=changed.school_version))
         await take_people(self.model(connection), self.book, people, schools, now=self.clock.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvents:
+    """Takes in DeviceChanged, of which only revocations matter here.
+
+    Attributes:
+        model: the read model on a connection.
+        clock: the time.
+        regency: whose events these are, four digits.
+    """
+
+    model: Callable[[AsyncConnection], ReadModel]
+    clock: Clock
+    regency: str
+
+    async def apply(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
+        """Stores the revocations of a batch.
+
+        Raises:
+            ForeignEventError, ValueError: an event cannot be a device of this regency.
+        """
+        revoked = [device for event in events if (device := self._revoked(event)) is not None]
+        await self.model(connection).note_revoked(revoked, now=self.clock.now())
+
+    def _revoked(self, event: Event) -> RevokedDevice | None:
+        changed = event.message
+        if not isinstance(changed, events_pb2.DeviceChanged) or changed.device.regency != self.regency:
+            raise ForeignEventError(event.subject)
+        device = changed.device
+        device_id = str(UUID(device.device_id))
+        if device.status != people_pb2.DEVICE_STATUS_REVOKED:
+            return None
+        return RevokedDevice(
+            device_id, moment(device.revoked_at) if device.HasField("revoked_at") else event.time
+        )

@@ -79,6 +79,13 @@ ERRORS: ErrorTable = {
         "Tokens by this key cannot be checked now. Call again.",
         retry_after=lambda _: jittered(2.0),
     ),
+    errors.RevocationsUnknownError: ErrorRule(
+        grpc.StatusCode.UNAVAILABLE,
+        "REVOCATIONS_UNKNOWN",
+        "Layanan belum dapat memeriksa perangkat Anda. Silakan coba lagi sebentar lagi.",
+        "Whether this device is revoked cannot be checked yet. Call again.",
+        retry_after=lambda _: jittered(2.0),
+    ),
     errors.ReportTooLargeError: ErrorRule(
         grpc.StatusCode.FAILED_PRECONDITION,
         "REPORT_TOO_LARGE",

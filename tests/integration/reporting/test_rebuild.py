@@ -1,11 +1,13 @@
 """Rebuild and auth's keys, against peers that speak the real protocol: auth's and checkin's stubs on a real channel."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -15,10 +17,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.lifecycle import Application
 from chassis.tokens import signing_jwk
-from hadir.auth.v1 import auth_service_pb2, auth_service_pb2_grpc, roster_service_pb2, roster_service_pb2_grpc
+from chassis.wire import timestamp
+from hadir.auth.v1 import (
+    auth_service_pb2,
+    auth_service_pb2_grpc,
+    people_pb2,
+    roster_service_pb2,
+    roster_service_pb2_grpc,
+)
 from hadir.checkin.v1 import checkin_service_pb2, checkin_service_pb2_grpc, tap_pb2
 from hadir.events.v1 import events_pb2
 from hadir.reporting.v1 import reporting_service_pb2 as pb
+from services.reporting.adapters.revocations import Revocations
 from services.reporting.application.rebuild import Rebuilt
 from services.reporting.bootstrap import RebuildNotPossibleError, run_rebuild, start
 from services.reporting.config import ReportingSettings
@@ -46,6 +56,23 @@ class Roster(roster_service_pb2_grpc.RosterServiceServicer):
             schools=schools.values(),
             next_page_token=str(begin + 4) if more else "",
         )
+
+    async def WatchDevices(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """One device in use and a revoked one, and then nothing happens any more."""
+        devices = [
+            people_pb2.Device(device_id=str(uuid4()), status=people_pb2.DEVICE_STATUS_ACTIVE),
+            people_pb2.Device(
+                device_id=REVOKED, status=people_pb2.DEVICE_STATUS_REVOKED, revoked_at=timestamp(_NOW)
+            ),
+        ]
+        for device in devices:
+            yield roster_service_pb2.WatchDevicesResponse(devices=[device])
+        yield roster_service_pb2.WatchDevicesResponse(caught_up=True)
+        await asyncio.Event().wait()
+
+
+REVOKED = "0b0d1f5e-0000-4000-8000-000000000001"
+_NOW = datetime.now(UTC)
 
 
 class Taps(checkin_service_pb2_grpc.CheckinServiceServicer):
@@ -155,6 +182,10 @@ async def test_a_rebuild_makes_the_read_model_that_events_make(
 
         done = await again()
         assert (done.people, done.taps, done.new_taps) == (len(people), len(taps), len(taps) - 1)
+        assert done.revoked == 1
+        revocations = Revocations(engine, regency=rebuilt, now=lambda: _NOW)
+        assert await revocations.look()
+        assert revocations.revoked(REVOKED)
         assert roster.tokens == {"Bearer service-token"}
         first, second = await dump(engine, events), await dump(engine, rebuilt)
         for table in ("taps", "days"):

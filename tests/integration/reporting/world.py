@@ -142,6 +142,22 @@ def tap(
     )
 
 
+def device(
+    regency: str, device_id: str, *, revoked: bool = True, version: int = 2
+) -> events_pb2.DeviceChanged:
+    """DeviceChanged of a phone."""
+    status = people_pb2.DEVICE_STATUS_REVOKED if revoked else people_pb2.DEVICE_STATUS_ACTIVE
+    return events_pb2.DeviceChanged(
+        device=people_pb2.Device(
+            device_id=device_id,
+            regency=regency,
+            status=status,
+            revoked_at=timestamp(local("07:00:00")) if revoked else None,
+            version=version,
+        )
+    )
+
+
 def event(message: Message, *, at: datetime | None = None) -> Event:
     """An event as a handler sees it."""
     return Event(
@@ -205,6 +221,7 @@ class Stream:
             service, name = {
                 "PersonChanged": ("auth", "person_changed"),
                 "TapAccepted": ("checkin", "tap_accepted"),
+                "DeviceChanged": ("auth", "device_changed"),
             }[kind]
             headers = cloud_event_headers(
                 msg_id=msg_id or str(uuid4()),
@@ -260,7 +277,9 @@ class Reporting:
         )
         return {"metadata": (("authorization", f"Bearer {token}"),)}
 
-    def teacher(self, number: int, method: str = "ListDays") -> Mapping[str, Any]:
+    def teacher(
+        self, number: int, method: str = "ListDays", *, device_id: str | None = None
+    ) -> Mapping[str, Any]:
         """Arguments of a call by a person's phone."""
         certificate = issue(
             self.key,
@@ -270,7 +289,7 @@ class Reporting:
             now=self.clock.now(),
             lifetime=timedelta(days=30),
             claims={
-                "dev": str(uuid4()),
+                "dev": device_id or str(uuid4()),
                 "sch": SCHOOLS[0][0],
                 "cnf": {"jwk": public_jwk(self.phone.public_key())},
             },
