@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ops.demo.wiring import herd_target, import_files
+from ops.demo.commands import explained
+from ops.demo.wiring import edge_apart, herd_target, import_files
 from ops.herd.options import Edge, HerdOptions
 from ops.herd.report import HerdReport
 from ops.herd.runner import run as run_herd
@@ -32,8 +33,8 @@ def bench(
     """
     console = Console()
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="hadir-bench-") as temporary:
-        options = stack_options(directory=Path(temporary) / "stack", ports={})
+    with tempfile.TemporaryDirectory(prefix="hadir-bench-") as temporary, explained(console):
+        options = stack_options(directory=Path(temporary) / "stack", ports=edge_apart())
         with owned_stack(options, console) as stack:
             reports = _mornings(stack, people, directory, console)
     console.print(_table(reports))

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ops.demo.examples import example_calls
 from ops.demo.morning import clock_offset
-from ops.demo.wiring import herd_target, import_files
+from ops.demo.wiring import edge_apart, herd_target, import_files
 from ops.herd.errors import HerdError
 from ops.herd.options import Arrival, Edge, HerdOptions, Slot
 from ops.herd.report import HerdReport
@@ -81,7 +81,7 @@ def run(
         regency=regency,
         zone=zone,
     )
-    with owned_stack(options, console) as stack, _explained(console):
+    with owned_stack(options, console) as stack, explained(console):
         _fill(stack, roster, schools, _SYNTHETIC_PEOPLE, console)
         console.print()
         console.print(example_calls(stack.target), highlight=False, markup=False, soft_wrap=True)
@@ -119,12 +119,12 @@ def demo(
         report=directory / "report.json",
         picture=directory / "peak.png",
     )
-    with _explained(console):
+    with explained(console):
         stack_directory = _fresh(directory)
         _heading(console, 1, "Menyalakan sistem", "Starting the system")
         offset = clock_offset(datetime.now(UTC), ZONE, slot)
         settings = stack_options(
-            directory=stack_directory, ports={}, zone=ZONE, clock_offset=offset.total_seconds()
+            directory=stack_directory, ports=edge_apart(), zone=ZONE, clock_offset=offset.total_seconds()
         )
         console.print(_clock_line(offset), highlight=False)
         with owned_stack(settings, console) as stack:
@@ -176,7 +176,7 @@ def _fill(stack: Stack, roster: Path | None, schools: Path | None, people: int, 
 
 
 @contextmanager
-def _explained(console: Console) -> Iterator[None]:
+def explained(console: Console) -> Iterator[None]:
     """Turns what can go wrong into words and an exit status; a fault of ours stays a traceback."""
     try:
         yield

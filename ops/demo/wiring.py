@@ -13,7 +13,19 @@ from ops.roster.importing import ImportReport, import_roster
 from ops.roster.service import Endpoint
 from ops.roster.tables import Limits
 from ops.stack.part import StackError
+from ops.stack.ports import choose_ports
 from ops.stack.target import RunningStack
+
+
+def edge_apart() -> dict[str, int]:
+    """A free port for the edge of a stack that nobody else visits.
+
+    The well-known one is for `hadir run`; two stacks that start together would both find it free.
+
+    Raises:
+        StackError: no port is free.
+    """
+    return choose_ports(["edge"], {}, {})
 
 
 def herd_target(running: RunningStack) -> StackTarget:

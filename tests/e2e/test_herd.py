@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ops.demo.wiring import herd_target, import_files
+from ops.demo.wiring import edge_apart, herd_target, import_files
 from ops.gateway.render import TlsFiles
 from ops.herd.cli import register
 from ops.herd.errors import HerdError
@@ -27,7 +27,6 @@ from ops.herd.report import HerdReport
 from ops.herd.runner import run
 from ops.herd.target import StackTarget
 from ops.roster.synthetic import Regency, write_regency
-from ops.stack.ports import choose_ports
 from ops.stack.stack import Stack, StackOptions, running_stack
 from tests.integration.test_edge_tls import write_certificate
 
@@ -42,9 +41,7 @@ def filled(stack: Stack, directory: Path) -> StackTarget:
 
 @pytest.fixture(scope="module", name="stack")
 def whole_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    options = StackOptions(
-        directory=tmp_path_factory.mktemp("herd"), drain_seconds=0.2, ports=choose_ports(["edge"], {}, {})
-    )
+    options = StackOptions(directory=tmp_path_factory.mktemp("herd"), drain_seconds=0.2, ports=edge_apart())
     with running_stack(options) as stack:
         yield stack
 
@@ -209,9 +206,7 @@ def test_over_tls_too(tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("tls")
     write_certificate(directory)
     files = TlsFiles(certificate=directory / "edge.pem", key=directory / "edge.key")
-    options = StackOptions(
-        directory=directory / "stack", drain_seconds=0.2, tls=files, ports=choose_ports(["edge"], {}, {})
-    )
+    options = StackOptions(directory=directory / "stack", drain_seconds=0.2, tls=files, ports=edge_apart())
     with running_stack(options) as stack:
         target = filled(stack, directory)
         reports = [let_loose(target, edge=edge)[0] for edge in Edge]

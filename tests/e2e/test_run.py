@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from ops.demo.wiring import edge_apart
 from ops.roster.synthetic import Regency, write_regency
 from ops.stack.layout import REPOSITORY
 from ops.stack.stack import ALL_PARTS, StackOptions, running_stack
@@ -36,7 +37,7 @@ def read_until(process: "subprocess.Popen[str]", words: str) -> str:
 def test_what_it_prints_works_and_ctrl_c_stops_it(tmp_path: Path) -> None:
     roster, schools = write_regency(Regency(people=30), tmp_path / "files")
     argv = [sys.executable, "-m", "ops.cli", "run", "--dir", str(tmp_path / "stack")]
-    argv += ["--roster", str(roster), "--schools", str(schools)]
+    argv += ["--roster", str(roster), "--schools", str(schools), "--edge-port", str(edge_apart()["edge"])]
     process = subprocess.Popen(
         argv, cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -99,6 +100,7 @@ def test_an_existing_postgresql_and_nats_are_used(tmp_path: Path) -> None:
         options = StackOptions(
             directory=tmp_path / "stack",
             parts=tuple(part for part in ALL_PARTS if part not in {"postgres", "nats"}),
+            ports=edge_apart(),
             database_url=database.url(),
             nats_url=nats.url.replace("nats://", f"nats://operator:{password}@"),
         )
