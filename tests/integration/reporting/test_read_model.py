@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from services.reporting.adapters.messages import person_record, school_record, t
 from services.reporting.adapters.policy_file import load_policies
 from services.reporting.adapters.read_model import PostgresTransaction
 from services.reporting.application.sweep import Sweeper
+from services.reporting.domain.policy import PolicyBook
 from services.reporting.entrypoints.consumers import ForeignEventError, PersonEvents, TapEvents
 from tests.integration.reporting.world import (
     MONDAY,
@@ -234,6 +236,32 @@ async def test_nobody_is_absent_from_a_day_before_the_roster_knew_them(engine: A
         pass
     days = (await dump(engine, regency))["days"]
     assert [str(day["person_id"]) for day in days] == [person_id(regency, 2)]
+
+
+async def test_before_the_first_policy_a_tap_is_judged_and_nobody_is_absent(engine: AsyncEngine) -> None:
+    regency = new_regency()
+    book = PolicyBook((replace(BOOK.newest, valid_from=MONDAY + timedelta(days=1)),))
+    await apply(engine, regency, [person(regency, number) for number in (1, 2)])
+    known = TapEvents(
+        model=model_of(regency),
+        book=book,
+        clock=WorldClock(local("12:30:00")),
+        regency=regency,
+        read_tap=tap_record,
+    )
+    async with engine.begin() as connection:
+        await known.apply(connection, [event(tap(regency, 1, "07:30:00"))])
+    sweeper = Sweeper(begin=lambda: PostgresTransaction(engine, regency=regency), book=book)
+    while await sweeper.call_roll(now=local("13:00:00", MONDAY + timedelta(days=1))):
+        pass
+    days = (await dump(engine, regency))["days"]
+    found = {(day["work_date"], str(day["person_id"])): day["in_minutes"] for day in days}
+    tuesday = MONDAY + timedelta(days=1)
+    assert found == {
+        (MONDAY, person_id(regency, 1)): 30,
+        (tuesday, person_id(regency, 1)): 0,
+        (tuesday, person_id(regency, 2)): 0,
+    }
 
 
 async def test_the_serving_role_can_change_rows_and_nothing_else(migrated: Database) -> None:
